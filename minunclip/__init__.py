@@ -1,0 +1,1 @@
+"""minunclip: learn how DALL·E 2 works by building it."""

@@ -1,0 +1,135 @@
+"""CLIP: a picture and its caption as nearby points (Radford et al. 2021; unCLIP section 2).
+
+    image --ViT--> z_i        text --causal Transformer--> z_t        trained so that z_i . z_t is large for
+                                                                      a pair and small for everybody else
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from .stage import Stage
+from .text import Text
+from .tokenizer import BytePairTokenizer, WordTokenizer
+from .transformer import Transformer, causal_mask
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    """Sizes of both encoders. The defaults are OpenAI's ViT-L/14."""
+
+    embed_width: int = 768
+    image_size: int = 224
+    patch: int = 14
+    stem: tuple[int, ...] = ()              # channels of 3x3 convolutions in front of the patches
+    image_width: int = 1024
+    image_layers: int = 24
+    image_heads: int = 16
+    text_width: int = 768
+    text_layers: int = 12
+    text_heads: int = 12
+    context: int = 77
+    vocabulary: tuple[str, ...] = ()        # the words of a WordTokenizer; empty: CLIP's byte pairs
+    activation: str = "quick_gelu"
+
+
+class ImageEncoder(nn.Module):
+    """Vision Transformer (Dosovitskiy et al. 2021): patches as tokens, and a class token that collects."""
+
+    def __init__(self, config: CLIPConfig):
+        super().__init__()
+        c, width = config, config.image_width
+        self.stem, channels = conv_stem(c.stem)
+        patch = c.patch // 2 ** len(c.stem)
+        self.patches = nn.Conv2d(channels, width, patch, stride=patch, bias=False)
+        self.class_token = nn.Parameter(width**-0.5 * torch.randn(width))
+        self.positions = nn.Parameter(width**-0.5 * torch.randn((c.image_size // c.patch) ** 2 + 1, width))
+        self.norm_in = nn.LayerNorm(width)
+        self.transformer = Transformer(width, c.image_layers, c.image_heads, c.activation)
+        self.norm_out = nn.LayerNorm(width)
+        self.project = nn.Linear(width, c.embed_width, bias=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = rearrange(self.patches(self.stem(images)), "b d h w -> b (h w) d")
+        x = torch.cat([repeat(self.class_token, "d -> b 1 d", b=len(x)), x], dim=1)
+        x, _ = self.transformer(self.norm_in(x + self.positions))       # (B, 1 + patches, width)
+        return self.project(self.norm_out(x[:, 0]))                     # (B, embed_width)
+
+
+def conv_stem(widths: tuple[int, ...]) -> tuple[nn.Module, int]:
+    """3x3 convolutions, each halving the side: small models see edges sooner with them (Xiao et al. 2021)."""
+    layers, channels = [], 3
+    for width in widths:
+        layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.GroupNorm(8, width), nn.GELU()]
+        channels = width
+    return nn.Sequential(*layers), channels
+
+
+class TextEncoder(nn.Module):
+    """A GPT-like causal Transformer; the last token has read the whole caption and speaks for it."""
+
+    def __init__(self, config: CLIPConfig, vocabulary_size: int):
+        super().__init__()
+        c, width = config, config.text_width
+        self.words = nn.Embedding(vocabulary_size, width)
+        self.positions = nn.Parameter(0.01 * torch.randn(c.context, width))
+        self.transformer = Transformer(width, c.text_layers, c.text_heads, c.activation)
+        self.norm_out = nn.LayerNorm(width)
+        self.project = nn.Linear(width, c.embed_width, bias=False)
+        nn.init.normal_(self.words.weight, std=0.02)
+
+    def forward(self, ids: Tensor) -> Text:
+        length = ids.shape[1]
+        x = self.words(ids) + self.positions[:length]                   # (B, L, width)
+        x, _ = self.transformer(x, causal_mask(length, ids.device))
+        tokens = self.norm_out(x)
+        end = ids.argmax(dim=1)                                         # the end token has the highest id
+        embed = self.project(tokens[torch.arange(len(ids)), end])       # (B, embed_width)
+        return Text(embed, tokens, torch.arange(length, device=ids.device) <= end[:, None])
+
+
+class CLIP(Stage):
+    """Both encoders, and the temperature of their comparison."""
+
+    config_class, file_name = CLIPConfig, "clip.safetensors"
+
+    def __init__(self, config: CLIPConfig):
+        super().__init__()
+        self.config = config
+        words = config.vocabulary
+        self.tokenizer = WordTokenizer(words, config.context) if words else BytePairTokenizer(config.context)
+        self.image = ImageEncoder(config)
+        self.text = TextEncoder(config, self.tokenizer.size)
+        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())     # the inverse temperature, learned
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """z_i of pictures (B, 3, S, S), normalised as the model was trained: raw embeddings (B, D)."""
+        return self.image(images)
+
+    def encode_text(self, captions: list[str]) -> Text:
+        """z_t, the tokens and their mask; trailing padding is cut. Raises ValueError for unknown words."""
+        ids = self.tokenizer(captions)
+        longest = int(ids.argmax(dim=1).max()) + 1
+        return self.text(ids[:, :longest].to(self.device))
+
+    def similarity(self, z_i: Tensor, z_t: Tensor) -> Tensor:
+        """Cosine of every picture with every caption: (B, D), (C, D) -> (B, C), in -1 to 1."""
+        return F.normalize(z_i, dim=-1) @ F.normalize(z_t, dim=-1).T
+
+    def loss(self, images: Tensor, captions: list[str]) -> Tensor:
+        """The symmetric contrastive loss: find your caption, find your picture. Radford et al. 2021, fig. 3."""
+        text = self.encode_text(captions)
+        return contrastive_loss(self.encode_image(images), text.embed, self.log_scale)
+
+
+def contrastive_loss(z_i: Tensor, z_t: Tensor, log_scale: Tensor) -> Tensor:
+    """Cross-entropy over the rows and over the columns of the similarity matrix; the pairs are its diagonal."""
+    scale = log_scale.clamp(max=4.6052).exp()                           # at most 100, as in CLIP
+    logits = scale * F.normalize(z_i.float(), dim=-1) @ F.normalize(z_t.float(), dim=-1).T    # (B, B)
+    pairs = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2

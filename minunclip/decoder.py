@@ -1,0 +1,105 @@
+"""The decoder: from a CLIP image embedding (and a caption) to a small picture (unCLIP section 2.1).
+
+It is the text-to-image U-Net of GLIDE (Nichol et al. 2021) with z_i put in twice: projected and added to
+the time embedding, and projected to four extra tokens next to those of the caption.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from einops import rearrange
+from torch import nn
+
+from minunclip.diffusion import Diffusion, DiffusionConfig
+from minunclip.stage import Stage
+from minunclip.text import Text
+from minunclip.unet import Context, UNet, UNetConfig
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """size: side of the picture. z_width: of z_i and z_t. text_width: of the caption's tokens.
+
+    extra_tokens: how many context tokens z_i becomes. The defaults are Karlo's.
+    """
+
+    unet: UNetConfig = field(default_factory=lambda: UNetConfig(out_channels=6))
+    size: int = 64
+    z_width: int = 768
+    text_width: int = 768
+    extra_tokens: int = 4
+    diffusion: DiffusionConfig = field(default_factory=lambda: DiffusionConfig(learned_variance=True))
+
+    def __post_init__(self):
+        learned, channels = self.diffusion.learned_variance, self.unet.out_channels
+        if channels != (6 if learned else 3):
+            raise ValueError(f"DecoderConfig: unet.out_channels={channels} does not go with learned_variance="
+                             f"{learned}; set it to {6 if learned else 3}")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """All that the U-Net needs of z_i and the caption: see `Decoder.condition`."""
+
+    added: torch.Tensor  # (B, 4 * channels), joins the time embedding
+    context: Context     # of extra_tokens + L tokens
+
+
+class Decoder(Stage):
+    """P(x | z_i, y): predicts the noise in x_t, given an image embedding and a caption."""
+
+    config_class, file_name = DecoderConfig, "decoder.safetensors"
+
+    def __init__(self, config: DecoderConfig):
+        super().__init__()
+        self.config = config
+        time_width, context_width = 4 * config.unet.channels, config.unet.context_width
+        self.z_to_time = nn.Linear(config.z_width, time_width)
+        self.text_to_time = nn.Linear(config.z_width, time_width)
+        self.z_to_tokens = nn.Linear(config.z_width, config.extra_tokens * context_width)
+        self.text_to_tokens = nn.Linear(config.text_width, context_width)
+        self.text_norm = nn.LayerNorm(context_width)
+        self.null_z = nn.Parameter(torch.zeros(config.z_width))
+        self.unet = UNet(config.unet)
+        self.diffusion = Diffusion(config.diffusion)
+
+    def forward(
+        self,
+        x_t: torch.Tensor,
+        t: torch.Tensor,
+        z_i: torch.Tensor | None = None,
+        text: Text | None = None,
+        condition: Condition | None = None,
+    ) -> torch.Tensor:
+        """x_t (B, 3, S, S), t (B,) timesteps 0..999 -> (B, 6, S, S): eps and v, or (B, 3, S, S): eps alone.
+
+        z_i (B, D) is the image embedding, None for the learned unconditional one. A sampler computes
+        `condition = decoder.condition(z_i, text)` once and passes that instead of z_i and text.
+        Raises ValueError if there is neither a text nor a condition.
+        """
+        if condition is None:
+            if text is None:
+                raise ValueError("Decoder: pass text (a caption may be the empty string) or condition")
+            condition = self.condition(z_i, text)
+        return self.unet(x_t, t, condition.added, condition.context)
+
+    def condition(self, z_i: torch.Tensor | None, text: Text) -> Condition:
+        """z_i (B, D) or None, text of B captions -> what stays the same over all the steps of a sampler."""
+        dtype = self.null_z.dtype
+        z_t, text_tokens = text.embed.to(dtype), text.tokens.to(dtype)
+        z_i = self.null_z.expand(len(z_t), -1) if z_i is None else z_i.to(dtype)
+        # Token k, dimension d is output 4 d + k. Any layout could be learned; Karlo's weights have this one.
+        z_tokens = rearrange(self.z_to_tokens(z_i), "b (d k) -> b k d", k=self.config.extra_tokens)
+        tokens = self.text_norm(self.text_to_tokens(text_tokens))                # (B, L, context_width)
+        context = torch.cat([z_tokens.to(tokens.dtype), tokens], dim=1)          # (B, extra_tokens + L, ...)
+        always = text.mask.new_ones(len(z_t), self.config.extra_tokens)
+        mask = torch.cat([always, text.mask], dim=1)                             # (B, extra_tokens + L)
+        return Condition(self.z_to_time(z_i) + self.text_to_time(z_t), self.unet.prepare(context, mask))
+
+    def with_dropped(self, z_i: torch.Tensor, drop: torch.Tensor) -> torch.Tensor:
+        """z_i (B, D) with the rows where drop (B,) bool is True replaced by the unconditional embedding.
+
+        Training drops 10 % of the rows, so that one network learns what guidance needs (unCLIP section 2.1,
+        Ho & Salimans 2022).
+        """
+        return torch.where(drop[:, None], self.null_z.to(z_i.dtype), z_i)

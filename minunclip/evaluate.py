@@ -1,0 +1,215 @@
+"""`minunclip evaluate`: measure the shipped weights, and write what was found into data/."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from .draw import best_device, contact_sheet
+from .judge import Judge
+from .metrics import Share, fidelity, judge_accuracy, psnr, same_facts, zero_shot
+from .scenes import Item, Scenes
+from .stage import PACKAGE
+from .unclip import Drawing, UnCLIP
+from .upsampler import upsample
+
+Rows = dict[str, dict[str, Share | float]]
+
+
+@dataclass
+class Bench:
+    """The models, and unseen captioned scenes."""
+
+    cascade: UnCLIP
+    judge: Judge
+    items: list[Item]
+    seed: int
+
+    def group(self, things: int, related: bool = False) -> list[int]:
+        """The items with so many things; `related`: only those whose caption says how they stand."""
+        return [i for i, item in enumerate(self.items) if len(item.scene.things) == things
+                and (item.statement.relations or not related)]  # fmt: skip
+
+    def batches(self, n: int | None = None, size: int = 50) -> Iterator[list[Item]]:
+        items = self.items[:n]
+        yield from (items[i : i + size] for i in range(0, len(items), size))
+
+    def read(self, images: Tensor):
+        return self.judge.read(images.to(self.judge.device))
+
+
+def renders(items: list[Item], side: int) -> Tensor:
+    """(B, 3, side, side) in -1 to 1."""
+    return torch.stack([item.image(side) for item in items])
+
+
+def judge_rows(bench: Bench) -> Rows:
+    """The judge on renders that it has not seen, four times as many as there are captions."""
+    scenes = Scenes("test", 4 * len(bench.items), seed=bench.seed + 1)
+    truth, seen = [], []
+    for start in tqdm(range(0, len(scenes), 100), desc="judge"):
+        items = [scenes[i] for i in range(start, min(start + 100, len(scenes)))]
+        truth += [item.scene for item in items]
+        seen += bench.read(renders(items, 32))
+    return {"the judge on unseen renders": judge_accuracy(truth, seen)}
+
+
+def clip_rows(bench: Bench) -> Rows:
+    """CLIP's zero-shot choices, scenes of one and of two things apart."""
+    rows = {}
+    for things, name in ((1, "one thing"), (2, "two things")):
+        items = [bench.items[i] for i in bench.group(things)]
+        rows[f"CLIP zero-shot, {name}"] = zero_shot(bench.cascade.clip, items)
+    return rows
+
+
+def caption_rows(bench: Bench) -> Rows:
+    """Draw every caption at the decoder's size, and see what of it came true."""
+    seen, side = [], bench.cascade.sizes[0]
+    for number, part in enumerate(tqdm(list(bench.batches()), desc="captions")):
+        captions = [item.caption for item in part]
+        drawing = bench.cascade.sample(captions, seed=bench.seed + 50 * number, size=side)
+        seen += bench.read(drawing.image)
+    groups = {
+        "one thing": bench.group(1), "two things and their relation": bench.group(2, related=True),
+        "two things": bench.group(2), "three things": bench.group(3), "all": range(len(bench.items)),
+    }  # fmt: skip
+    return {
+        f"caption fidelity, {name}": fidelity([bench.items[i].statement for i in rows], [seen[i] for i in rows])
+        for name, rows in groups.items() if rows
+    }  # fmt: skip
+
+
+def decoder_rows(bench: Bench) -> Rows:
+    """Encode a render, decode it, and compare the facts; without a caption, and with it."""
+    scenes, found = [], {"": [], " and the caption": []}
+    for number, part in enumerate(tqdm(list(bench.batches(len(bench.items) // 2)), desc="decoder")):
+        z_i = bench.cascade.clip.encode_image(renders(part, 32).to(bench.cascade.device)).detach()
+        scenes += [item.scene for item in part]
+        for name, captions in (("", [""] * len(part)), (" and the caption", [item.caption for item in part])):
+            images = decode(bench.cascade, z_i, captions, bench.seed + 50 * number)
+            found[name] += bench.read(images)
+    rows = {f"decoder from the true z_i{name}": same_facts(scenes, seen) for name, seen in found.items()}
+    simple = [i for i, scene in enumerate(scenes) if len(scene.things) == 1]
+    rows["decoder from the true z_i, one thing"] = same_facts([scenes[i] for i in simple], [found[""][i] for i in simple])
+    return rows
+
+
+@torch.no_grad()
+def decode(cascade: UnCLIP, z_i: Tensor, captions: list[str], seed: int) -> Tensor:
+    """The decoder alone, from given image embeddings; a caption may be empty."""
+    drawing = Drawing(captions, seed, cascade.settings, cascade.clip.encode_text(captions), z_i)
+    for _ in cascade._decode(drawing, None):
+        pass
+    return drawing.image
+
+
+def upsampler_rows(bench: Bench) -> Rows:
+    """True small pictures, enlarged: decibels against the true large ones, and the facts that the judge reads."""
+    rows = {}
+    for number, count in enumerate((100, 10)[: len(bench.cascade.upsamplers)]):
+        upsampler = bench.cascade.upsamplers[number]
+        low_side, side = upsampler.config.low_size, upsampler.config.size
+        ours, cubic, small, large = [], [], [], []
+        for number_, part in enumerate(tqdm(list(bench.batches(count, 10)), desc=f"to {side} px")):
+            low, truth = renders(part, low_side), renders(part, side)
+            images = enlarge(bench.cascade, number, low, bench.seed + 10 * number_).cpu()
+            ours += psnr(images, truth).tolist()
+            cubic += psnr(upsample(low, side).clamp(-1, 1), truth).tolist()
+            small += bench.read(F.interpolate(low, 32, mode="area"))
+            large += bench.read(images)
+        mean = lambda values: sum(values) / len(values)  # noqa: E731
+        rows[f"{low_side} to {side} pixels"] = {
+            "PSNR in dB": mean(ours), "of bicubic": mean(cubic), "gain": mean(ours) - mean(cubic),
+            **{f"same {fact}": share for fact, share in same_facts(small, large).items() if fact == "scene"},
+        }  # fmt: skip
+    return rows
+
+
+def enlarge(cascade: UnCLIP, number: int, low: Tensor, seed: int) -> Tensor:
+    """One upsampler alone, on given pictures (B, 3, s, s)."""
+    drawing = Drawing([""] * len(low), seed, cascade.settings, images={low.shape[-1]: low.to(cascade.device)})
+    for _ in cascade._upsample(drawing, None, number):
+        pass
+    return drawing.image
+
+
+def time_rows(bench: Bench) -> Rows:
+    """Seconds for one caption, the models loaded."""
+    rows = {}
+    for side in bench.cascade.sizes:
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            bench.cascade.sample(["a big red circle above a small blue square"], size=side)
+            times.append(time.perf_counter() - start)
+        rows[f"to {side} px"] = sorted(times)[1]
+    return {"seconds for one picture, models loaded": rows}
+
+
+PARTS = (judge_rows, clip_rows, caption_rows, decoder_rows, upsampler_rows, time_rows)
+
+
+def evaluate(captions: int = 1000, seed: int = 0, out: Path | None = None) -> str:
+    """Measure everything, write results/scenes.json, gallery.png and README.md under `out`; return the table."""
+    if captions < 10:
+        raise ValueError(f"--captions is {captions}: measure at least 10")
+    out = out or PACKAGE.parent / "data"
+    device = best_device()
+    test = Scenes("test", captions, seed=seed + 100)
+    bench = Bench(UnCLIP.from_pretrained("scenes", device), Judge.from_pretrained("scenes", device),
+                  [test[i] for i in range(captions)], seed)  # fmt: skip
+    rows: Rows = {}
+    for part in PARTS:
+        rows |= part(bench)
+    table = markdown(rows)
+    write(out / "results" / "scenes.json", json.dumps(as_json(rows, captions, seed, device), indent=1) + "\n")
+    gallery(bench).save(out / "gallery.png")
+    from .model_card import model_card
+
+    write(out / "README.md", model_card(table, captions, seed, machine(device)))
+    return table
+
+
+def gallery(bench: Bench):
+    """The first test captions, not chosen, at 128 px."""
+    captions = [item.caption for item in bench.items[:24]]
+    return contact_sheet(bench.cascade.sample(captions, bench.seed, size=128).image.cpu(), columns=8)
+
+
+def machine(device: torch.device) -> str:
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    return f"{name}, {platform.machine()}, torch {torch.__version__}"
+
+
+def markdown(rows: Rows) -> str:
+    lines = ["| what | value |", "| --- | --- |"]
+    for title, values in rows.items():
+        lines.append(f"| **{title}** | |")
+        lines += [f"| {name} | {value if isinstance(value, Share) else f'{value:.2f}'} |" for name, value in values.items()]
+    return "\n".join(lines)
+
+
+def as_json(rows: Rows, captions: int, seed: int, device: torch.device) -> dict:
+    plain = lambda value: (  # noqa: E731
+        {"value": value.value, "interval": value.interval, "n": value.total} if isinstance(value, Share) else value
+    )
+    found = {title: {name: plain(value) for name, value in values.items()} for title, values in rows.items()}
+    return {"captions": captions, "seed": seed, "machine": machine(device), "rows": found}
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)

@@ -1,0 +1,98 @@
+"""The judge: a small classifier that reads the facts off a picture of a scene.
+
+It is trained on renders alone, never on samples, so that it can be trusted to grade them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .scenes.facts import BACKGROUNDS, COLOURS, KINDS, LAYOUT_NAMES, LAYOUTS, SIZES, STYLES, Scene, Thing
+from .stage import Stage
+
+SLOTS = 3
+SCENE_FACTS = {"layout": LAYOUT_NAMES, "background": BACKGROUNDS, "style": STYLES}
+THING_FACTS = {"kind": KINDS, "colour": COLOURS, "size": SIZES}
+ABSENT = -100  # the label of a slot with nothing in it: cross_entropy ignores it
+
+
+def heads() -> dict[str, tuple[str, ...]]:
+    """Every question that the judge answers, and its possible answers: "layout", "kind 0", "kind 1", ..."""
+    things = {f"{fact} {n}": values for n in range(SLOTS) for fact, values in THING_FACTS.items()}
+    return {**SCENE_FACTS, **things}
+
+
+def labels(scenes: list[Scene]) -> dict[str, Tensor]:
+    """The right answers: a (B,) tensor of indices per question."""
+    return {name: torch.tensor([_answer(scene, name, values) for scene in scenes]) for name, values in heads().items()}
+
+
+def _answer(scene: Scene, name: str, values: tuple[str, ...]) -> int:
+    fact, _, slot = name.partition(" ")
+    if not slot:
+        return values.index(getattr(scene, fact))
+    return values.index(getattr(scene.things[int(slot)], fact)) if int(slot) < len(scene.things) else ABSENT
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """The width of the first convolutions; each halving of the side doubles it."""
+
+    size: int = 32
+    width: int = 32
+
+
+class Judge(Stage):
+    """Convolutions down to 4 x 4, then one linear answer per question.
+
+    Things are told apart by where they stand: slot 0 is the first in reading order.
+    """
+
+    config_class, file_name = JudgeConfig, "judge.safetensors"
+
+    def __init__(self, config: JudgeConfig = JudgeConfig()):  # noqa: B008 (frozen)
+        super().__init__()
+        self.config, w = config, config.width
+        self.body = nn.Sequential(
+            conv(3, w), conv(w, 2 * w, stride=2), conv(2 * w, 2 * w), conv(2 * w, 4 * w, stride=2),
+            conv(4 * w, 4 * w), conv(4 * w, 8 * w, stride=2), conv(8 * w, 8 * w),
+            nn.Flatten(), nn.Linear(8 * w * (config.size // 8) ** 2, 512), nn.SiLU(),
+        )  # fmt: skip
+        self.questions = heads()
+        self.answers = nn.Linear(512, sum(len(values) for values in self.questions.values()))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Pictures (B, 3, size, size) in -1 to 1 -> the logits of every question. Larger pictures are shrunk."""
+        if images.shape[-1] != self.config.size:
+            images = F.interpolate(images, self.config.size, mode="area")
+        logits = self.answers(self.body(images))
+        sizes = [len(values) for values in self.questions.values()]
+        return dict(zip(self.questions, logits.split(sizes, dim=1), strict=True))
+
+    def loss(self, images: Tensor, truth: dict[str, Tensor]) -> Tensor:
+        """The mean cross-entropy of all questions."""
+        logits = self(images)
+        losses = [F.cross_entropy(logits[name].float(), truth[name].to(images.device)) for name in logits]
+        return torch.stack(losses).mean()
+
+    @torch.no_grad()
+    def read(self, images: Tensor) -> list[Scene]:
+        """What the judge sees in each picture."""
+        found = {name: logits.argmax(dim=1).tolist() for name, logits in self(images).items()}
+        return [self._scene({name: found[name][i] for name in found}) for i in range(len(images))]
+
+    def _scene(self, answer: dict[str, int]) -> Scene:
+        value = {name: self.questions[name][index] for name, index in answer.items()}
+        count = len(LAYOUTS[value["layout"]])
+        things = tuple(Thing(*(value[f"{fact} {n}"] for fact in THING_FACTS)) for n in range(count))
+        return Scene(things, *(value[fact] for fact in SCENE_FACTS))
+
+
+def conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, stride, padding=1), nn.GroupNorm(8, channels_out), nn.SiLU()
+    )

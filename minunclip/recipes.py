@@ -1,0 +1,234 @@
+"""What each stage trains on: its model, its data and its loss, at the scale of the scenes.
+
+A recipe is a small object: `dataset` and `collate` make the batches, `build` the model, `loss` compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from .clip import CLIP, CLIPConfig
+from .decoder import Decoder, DecoderConfig
+from .degrade import degrade, gaussian_blur
+from .diffusion import DiffusionConfig
+from .judge import Judge, labels
+from .prior import DiffusionPrior, PriorConfig
+from .scenes import VOCABULARY, Item, Scene, Scenes, render, to_tensor
+from .train import TrainConfig
+from .unet import UNetConfig
+from .upsampler import Upsampler, UpsamplerConfig
+
+ENDLESS = 10**9
+
+
+@dataclass
+class Batch:
+    """Pictures (B, 3, S, S) in -1 to 1, their captions and their scenes."""
+
+    images: Tensor
+    captions: list[str]
+    scenes: list[Scene]
+
+
+def collate(items: list[Item]) -> Batch:
+    images = torch.stack([item.image() for item in items])
+    return Batch(images, [item.caption for item in items], [item.scene for item in items])
+
+
+class ClipRecipe:
+    """Contrastive training, every picture among three siblings that differ from it in a fact or two."""
+
+    dataset = Scenes("train", ENDLESS, siblings=4)
+    collate = staticmethod(collate)
+    config = CLIPConfig(
+        embed_width=128, image_size=32, patch=8, stem=(32, 64), image_width=160, image_layers=4, image_heads=5,
+        text_width=128, text_layers=4, text_heads=4, context=32, vocabulary=VOCABULARY, activation="gelu",
+    )  # fmt: skip
+    profiles = {
+        "cpu": TrainConfig(steps=2400, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
+        "gpu": TrainConfig(steps=20000, batch=1024, lr=1e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=1000),
+    }
+
+    def build(self) -> CLIP:
+        return CLIP(self.config)
+
+    def loss(self, model: CLIP, batch: Batch, rng: torch.Generator) -> Tensor:
+        return model.loss(batch.images.to(model.device), batch.captions)
+
+
+class JudgeRecipe:
+    """Supervised classification of renders, a little noisy so that no single pixel decides."""
+
+    dataset = Scenes("train", ENDLESS, seed=1)
+    collate = staticmethod(collate)
+    profiles = {
+        "cpu": TrainConfig(steps=1800, batch=128, lr=1.5e-3, ema=0.995),
+        "gpu": TrainConfig(steps=12000, batch=512, lr=1.5e-3),
+    }
+
+    def build(self) -> Judge:
+        return Judge()
+
+    def loss(self, model: Judge, batch: Batch, rng: torch.Generator) -> Tensor:
+        noise = torch.randn(batch.images.shape, generator=rng)
+        level = 0.1 * torch.rand(len(noise), 1, 1, 1, generator=rng)
+        return model.loss((batch.images + level * noise).to(model.device), labels(batch.scenes))
+
+
+class PriorRecipe:
+    """Captions and pictures through the frozen CLIP; one caption in ten is dropped (unCLIP section 2.2)."""
+
+    dataset = Scenes("train", ENDLESS, seed=2)
+    collate = staticmethod(collate)
+    levels = 4                              # noise levels per caption: they share the caption's prefix
+    profiles = {
+        "cpu": TrainConfig(steps=2000, batch=128, lr=1.2e-3, ema=0.998),
+        "gpu": TrainConfig(steps=30000, batch=512, lr=1e-3, ema=0.9995),
+    }
+
+    def __init__(self, clip: CLIP):
+        self.clip = clip
+
+    def build(self) -> DiffusionPrior:
+        prior = DiffusionPrior(PriorConfig(
+            z_width=128, text_width=128, context=32, width=192, layers=6, heads=6,
+            diffusion=DiffusionConfig(target="x0", clip=5.0),
+        ))  # fmt: skip
+        pictures = collate([self.dataset[i] for i in range(2048)]).images
+        z_i = torch.cat([encode(self.clip, part) for part in pictures.split(256)]).cpu()
+        prior.mean.copy_(z_i.mean(dim=0, keepdim=True))
+        prior.std.copy_(z_i.std(dim=0, keepdim=True))
+        return prior
+
+    def loss(self, model: DiffusionPrior, batch: Batch, rng: torch.Generator) -> Tensor:
+        z_i = encode(self.clip, batch.images)
+        captions = drop(batch.captions, 0.1, rng)
+        with torch.no_grad():
+            text = self.clip.encode_text(captions)
+        n = self.levels * len(z_i)
+        t = torch.randint(model.diffusion.config.steps, (n,), generator=rng).to(z_i.device)
+        eps = torch.randn(n, z_i.shape[1], generator=rng).to(z_i.device)
+        return model.loss(z_i, text, t, eps).mean()
+
+
+class DecoderRecipe:
+    """Pictures from z_i (dropped one time in ten) and the caption (every other time), unCLIP section 2.1."""
+
+    dataset = Scenes("train", ENDLESS, seed=3)
+    collate = staticmethod(collate)
+    config = DecoderConfig(
+        unet=UNetConfig(
+            out_channels=6, channels=64, mults=(1, 2, 2), blocks=1, attention=(1, 2), head_width=32,
+            context_width=128, patch=2,
+        ),
+        size=32, z_width=128, text_width=128,
+        diffusion=DiffusionConfig(target="v", learned_variance=True),
+    )  # fmt: skip
+    profiles = {
+        "cpu": TrainConfig(steps=7000, batch=32, lr=8e-4, ema=0.998),
+        "gpu": TrainConfig(steps=40000, batch=512, lr=8e-4, ema=0.9995, warmup=1000),
+    }
+
+    def __init__(self, clip: CLIP):
+        self.clip = clip
+
+    def build(self) -> Decoder:
+        return Decoder(self.config)
+
+    def loss(self, model: Decoder, batch: Batch, rng: torch.Generator) -> Tensor:
+        z_i = encode(self.clip, batch.images)
+        with torch.no_grad():
+            text = self.clip.encode_text(drop(batch.captions, 0.5, rng))
+        z_i = model.with_dropped(z_i, (torch.rand(len(z_i), generator=rng) < 0.1).to(z_i.device))
+        condition = model.condition(z_i, text)
+        return diffusion_loss(model, batch.images, lambda x_t, t: model(x_t, t, condition=condition), rng)
+
+
+class UpsamplerRecipe:
+    """Quarter crops of pictures at two sizes; the small one is made a little worse (unCLIP section 2.1)."""
+
+    def __init__(self, number: int):
+        self.number = number
+        self.low, self.size = (32, 128) if number == 1 else (128, 512)
+        self.dataset = Scenes("train", ENDLESS, seed=3 + number)
+        batch = 64 if number == 1 else 8
+        self.profiles = {
+            "cpu": TrainConfig(steps=2500, batch=batch, lr=1e-3, ema=0.998),
+            "gpu": TrainConfig(steps=20000, batch=8 * batch, lr=8e-4, ema=0.9995, warmup=1000),
+        }
+        self.config = UpsamplerConfig(
+            unet=UNetConfig(
+                in_channels=6, channels=64 if number == 1 else 48, mults=(1, 2), blocks=1, attention=(),
+                groups=16, patch=4,
+            ),
+            size=self.size, low_size=self.low,
+            diffusion=DiffusionConfig(schedule="cosine" if number == 1 else "linear", target="v"),
+        )  # fmt: skip
+
+    def build(self) -> Upsampler:
+        return Upsampler(self.config)
+
+    def collate(self, items: list[Item]) -> tuple[Tensor, Tensor]:
+        """The same quarter of each scene at both sizes: (B, 3, size / 4, size / 4), (B, 3, low / 4, low / 4)."""
+        side, high, low = self.low // 4, [], []
+        for item in items:
+            x, y = (item.scene.seed // part % (self.low - side + 1) for part in (1, 1000))
+            low.append(to_tensor(render(item.scene, self.low, (x, y, side))))
+            high.append(to_tensor(render(item.scene, self.size, (4 * x, 4 * y, 4 * side))))
+        return torch.stack(high), torch.stack(low)
+
+    def loss(self, model: Upsampler, batch: tuple[Tensor, Tensor], rng: torch.Generator) -> Tensor:
+        high, low = batch
+        low = (gaussian_blur if self.number == 1 else degrade_some)(low, rng).to(model.device)
+        return diffusion_loss(model, high, lambda x_t, t: model(x_t, t, low), rng)
+
+
+def degrade_some(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Half of the pictures degraded, half as they are."""
+    chosen = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.5
+    return torch.where(chosen, degrade(images, rng), images)
+
+
+def diffusion_loss(model, images: Tensor, denoiser, rng: torch.Generator) -> Tensor:
+    """The mean loss of pictures at random timesteps."""
+    t = torch.randint(model.diffusion.config.steps, (len(images),), generator=rng)
+    eps = torch.randn(images.shape, generator=rng)
+    device = model.device
+    return model.diffusion.loss(denoiser, images.to(device), t.to(device), eps.to(device)).mean()
+
+
+@torch.no_grad()
+def encode(clip: CLIP, images: Tensor) -> Tensor:
+    return clip.encode_image(images.to(clip.device)).float()
+
+
+def drop(captions: list[str], probability: float, rng: torch.Generator) -> list[str]:
+    """Some captions replaced by the empty one: what guidance compares with."""
+    dropped = torch.rand(len(captions), generator=rng) < probability
+    return ["" if gone else caption for gone, caption in zip(dropped.tolist(), captions, strict=True)]
+
+
+def batches(recipe, config: TrainConfig, workers: int = 0):
+    """first_step -> batches. Item i of the endless dataset is in batch i // config.batch, come what may."""
+
+    def start(first_step: int) -> Iterator:
+        order = range(first_step * config.batch, config.steps * config.batch)
+        return iter(DataLoader(
+            recipe.dataset, config.batch, sampler=order, collate_fn=recipe.collate, num_workers=workers,
+        ))  # fmt: skip
+
+    return start
+
+
+def recipe_for(stage: str, clip: CLIP | None = None):
+    """The recipe of a stage by name; the prior and the decoder need a trained CLIP."""
+    if stage in ("prior", "decoder"):
+        return (PriorRecipe if stage == "prior" else DecoderRecipe)(clip)
+    if stage.startswith("upsampler-"):
+        return UpsamplerRecipe(int(stage[-1]))
+    return {"clip": ClipRecipe, "judge": JudgeRecipe}[stage]()

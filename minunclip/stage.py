@@ -1,0 +1,115 @@
+"""What every stage can do: save itself with its config, and come back from a file that is whole.
+
+A stage is an nn.Module with a frozen dataclass as its `config`. Its file is safetensors (half precision),
+with the config as JSON in the metadata, so that a file is all one needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+PACKAGE = Path(__file__).parent
+SHIPPED = ("scenes",)
+STAGES = ("clip", "prior", "decoder", "upsampler-1", "upsampler-2", "judge")
+
+
+def weights_folder(name: str) -> Path:
+    """Where the shipped weights of `name` lie: inside an installed package, or in data/ of a clone."""
+    inside = PACKAGE / "weights_data" / name
+    return inside if inside.is_dir() else PACKAGE.parent / "data" / "weights" / name
+
+
+class Stage(nn.Module):
+    """A part of the cascade. Subclasses set `config_class` and `file_name`."""
+
+    config_class: type
+    file_name: str
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def save(self, path: str | Path, **notes: str) -> Path:
+        """Write config and weights (float16) to a safetensors file; `notes` join its metadata.
+
+        The file appears under its name only when it is complete. Raises OSError if it cannot be written.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in self.state_dict().items()}
+        metadata = {"stage": type(self).__name__, "config": json.dumps(asdict(self.config)), **notes}
+        temporary = path.with_name(path.name + ".tmp")
+        save_file(weights, temporary, metadata)
+        os.replace(temporary, path)
+        return path
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, device: str | torch.device = "cpu"):
+        """The stage with trained weights, float32, in evaluation mode.
+
+        name_or_path: "scenes" for the shipped weights, or a safetensors file that `save` wrote.
+        Raises FileNotFoundError, or ValueError for a damaged file or one of another stage.
+        """
+        path = Path(name_or_path)
+        if str(name_or_path) in SHIPPED:
+            path = weights_folder(str(name_or_path)) / cls.file_name
+            verify(path)
+        metadata, weights = read(path)
+        if metadata.get("stage") != cls.__name__:
+            raise ValueError(f"{path} holds {metadata.get('stage', 'no stage of ours')}, not {cls.__name__}")
+        stage = cls(config_from(cls.config_class, json.loads(metadata["config"])))
+        try:
+            stage.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        except RuntimeError as error:
+            raise ValueError(f"{path} does not fit its own config, get a fresh copy: {error}") from None
+        return stage.to(device).eval()
+
+
+def read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata and tensors of a safetensors file, with errors that name it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weight file {path}: a shipped one is 'scenes', others are paths")
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): fetch it again") from None
+
+
+def verify(path: Path) -> None:
+    """Compare a shipped file with its SHA-256. Raises ValueError if a single bit is different."""
+    sums = path.with_name("SHA256.json")
+    if not path.is_file() or not sums.is_file():
+        raise FileNotFoundError(f"the shipped weights are missing: no {path if sums.is_file() else sums}")
+    if sha256(path) != json.loads(sums.read_text()).get(path.name):
+        raise ValueError(f"{path} is not the file that was shipped (its SHA-256 differs): fetch it again")
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def config_from(config_class: type, values: dict):
+    """A (nested) frozen dataclass from what JSON made of it: lists become tuples again."""
+    hints = get_type_hints(config_class)
+    known = {field.name for field in fields(config_class)}
+    if extra := sorted(set(values) - known):
+        raise ValueError(f"{config_class.__name__} has no setting {extra[0]!r}: the file comes from another version")
+    return config_class(**{name: _restore(hints[name], value) for name, value in values.items()})
+
+
+def _restore(hint, value):
+    if is_dataclass(hint) and isinstance(value, dict):
+        return config_from(hint, value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,60 @@
+"""Captions to numbers: one number a word for the toy world, CLIP's byte pairs for released models."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+import torch
+from torch import Tensor
+
+
+class WordTokenizer:
+    """Each word of a small vocabulary is one token; an unknown word is an error.
+
+    `tokenizer(["a red star"])` -> (1, L) int64: start, words, end, then padding (id 0), L = context.
+    The end token has the highest id, so that CLIP finds it by argmax, as with OpenAI's vocabulary.
+    """
+
+    def __init__(self, vocabulary: tuple[str, ...], context: int = 32):
+        self.vocabulary, self.context = tuple(vocabulary), context
+        self.ids = {word: i for i, word in enumerate(self.vocabulary, start=1)}
+        self.start, self.end = len(self.vocabulary) + 1, len(self.vocabulary) + 2
+        self.size = len(self.vocabulary) + 3
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        rows = torch.zeros(len(captions), self.context, dtype=torch.long)
+        for row, caption in zip(rows, captions, strict=True):
+            ids = [self.start, *self.encode(caption), self.end]
+            row[: len(ids)] = torch.tensor(ids)
+        return rows
+
+    def encode(self, caption: str) -> list[int]:
+        """The ids of the words. Raises ValueError for an unknown word or a caption that is too long."""
+        words = re.findall(r"[^\s,.;:!?\"]+", caption.lower())
+        if unknown := [word for word in words if word not in self.ids]:
+            raise ValueError(self._complaint(unknown[0], caption))
+        if len(words) > self.context - 2:
+            raise ValueError(
+                f"this caption has {len(words)} words, and the model reads at most {self.context - 2}: "
+                f"shorten {caption[:40]!r}..."
+            )
+        return [self.ids[word] for word in words]
+
+    def _complaint(self, word: str, caption: str) -> str:
+        near = difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it knows {', '.join(self.vocabulary)}."
+        return f"the scenes model does not know the word {word!r} in {caption!r}: {hint}"
+
+
+class BytePairTokenizer:
+    """CLIP's own byte-pair encoding, from open_clip: (B, 77) int64, cut after 77 tokens, padded with 0."""
+
+    def __init__(self, context: int = 77):
+        from open_clip import SimpleTokenizer  # takes seconds to import, and only released models need it
+
+        self._tokenizer, self.context = SimpleTokenizer(context_length=context), context
+        self.size = self._tokenizer.vocab_size
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        return self._tokenizer(captions)

@@ -1,0 +1,222 @@
+"""unCLIP: from a caption to a picture, stage by stage (Ramesh et al. 2022, figure 2).
+
+    caption --CLIP--> z_t, tokens --prior--> z_i --decoder--> small picture --upsamplers--> large picture
+
+    P(x | y) = P(x | z_i, y) P(z_i | y)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .clip import CLIP
+from .decoder import Decoder
+from .prior import DiffusionPrior
+from .samplers import SAMPLERS, Step, guided, noise_stream
+from .text import Text
+from .upsampler import Upsampler
+
+STAGES = ("prior", "decoder", "upsampler 1", "upsampler 2")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to sample. A guidance of 1 is none; larger follows the caption more closely, with less variety."""
+
+    prior_steps: int = 20
+    prior_guidance: float = 1.0
+    candidates: int = 2                     # draw so many z_i and keep the one nearest to z_t (section 2.2)
+    decoder_steps: int = 25
+    decoder_guidance: float = 2.0
+    upsampler_steps: tuple[int, ...] = (4, 4)
+    sampler: str = "ddim"
+
+    def __post_init__(self):
+        for name in ("prior_guidance", "decoder_guidance"):
+            if not 0 <= getattr(self, name) <= 50:
+                raise ValueError(f"{name} is {getattr(self, name)}: choose 0 (ignore the caption) to 50")
+        for name, steps in (("prior_steps", self.prior_steps), ("decoder_steps", self.decoder_steps),
+                            *(("upsampler_steps", n) for n in self.upsampler_steps)):  # fmt: skip
+            if not 2 <= steps <= 1000:
+                raise ValueError(f"{name} is {steps}: choose 2 to 1000")
+        if self.candidates < 1:
+            raise ValueError(f"candidates is {self.candidates}: at least one z_i must be drawn")
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"there is no sampler {self.sampler!r}: choose one of {', '.join(SAMPLERS)}")
+
+
+@dataclass
+class Drawing:
+    """All that came about on the way from captions to pictures; filled stage by stage."""
+
+    captions: list[str]
+    seed: int
+    settings: Settings
+    text: Text | None = None                # z_t (B, D), tokens, mask
+    z_i: Tensor | None = None               # (B, D), as CLIP's image encoder would have made it
+    images: dict[int, Tensor] = field(default_factory=dict)     # by side: (B, 3, side, side) in -1 to 1
+    steps: dict[str, list[Step]] = field(default_factory=dict)  # by stage: every step, if asked for
+
+    @property
+    def image(self) -> Tensor:
+        """The largest pictures so far, (B, 3, side, side) in -1 to 1."""
+        return self.images[max(self.images)]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of one stage is done: number `done` of `total`."""
+
+    stage: str
+    done: int
+    total: int
+    step: Step
+    drawing: Drawing
+
+
+class UnCLIP:
+    """The whole cascade: a CLIP, a prior, a decoder and as many upsamplers as there are."""
+
+    def __init__(self, clip: CLIP, prior: DiffusionPrior, decoder: Decoder, upsamplers: list[Upsampler]):
+        self.clip, self.prior, self.decoder, self.upsamplers = clip, prior, decoder, upsamplers
+        self.settings = Settings()
+
+    @classmethod
+    def from_pretrained(cls, name: str = "scenes", device: str | torch.device = "cpu") -> UnCLIP:
+        """The shipped cascade, ready to draw. Raises ValueError for a name that is not known."""
+        from .weights import load_cascade
+
+        return load_cascade(name, device)
+
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.device
+
+    @property
+    def sizes(self) -> list[int]:
+        """The sides that it can draw, smallest first."""
+        return [self.decoder.config.size] + [upsampler.config.size for upsampler in self.upsamplers]
+
+    @torch.no_grad()
+    def encode_text(self, captions: list[str]) -> Text:
+        """z_t and the tokens of each caption. Raises ValueError for an empty or an unknown caption."""
+        if not captions or not all(caption.strip() for caption in captions):
+            raise ValueError("the caption is empty: say what to draw, such as 'a red circle'")
+        return self.clip.encode_text(captions)
+
+    def sample(self, captions: list[str], seed: int = 0, size: int | None = None, **options) -> Drawing:
+        """Draw each caption once; picture i of the batch has the seed `seed + i`. Options: see `stream`."""
+        for progress in self.stream(captions, seed, size, **options):
+            drawing = progress.drawing
+        return drawing
+
+    def stream(
+        self, captions: list[str], seed: int = 0, size: int | None = None, settings: Settings | None = None,
+        noise: dict[str, list[Tensor]] | None = None, keep_steps: bool = False,
+    ) -> Iterator[Progress]:  # fmt: skip
+        """Like `sample`, but yields after every step of every stage.
+
+        size        the side to stop at: one of `sizes`, by default the largest
+        settings    steps, guidance and sampler; by default those of the model
+        noise       by stage, the tensors that its sampler is to use instead of drawing some: a replay
+        keep_steps  keep every Step in `drawing.steps`
+        """
+        if size is not None and size not in self.sizes:
+            raise ValueError(f"this model cannot draw at {size} pixels: choose one of {self.sizes}")
+        drawing = Drawing(list(captions), seed, settings or self.settings)
+        drawing.text = self.encode_text(drawing.captions)
+        for stage, run in zip(STAGES, [self._prior, self._decode, *self._upsample_runs(size)], strict=False):
+            steps = drawing.steps.setdefault(stage, [])
+            for done, (step, total) in enumerate(run(drawing, (noise or {}).get(stage)), start=1):
+                if keep_steps:
+                    steps.append(step)
+                yield Progress(stage, done, total, step, drawing)
+
+    # -- the stages: each runs its sampler, yields (step, number of steps), and leaves its result in the drawing
+
+    def _prior(self, drawing: Drawing, noise):
+        s, n = drawing.settings, drawing.settings.candidates
+        text = drawing.text.repeat(n)
+        noise = noise or self._noise((len(text), self.prior.config.z_width), drawing.seed, "prior", n)
+        denoiser = self.prior_denoiser(text, s.prior_guidance)
+        for step in SAMPLERS[s.sampler](self.prior.diffusion, denoiser, noise, s.prior_steps):
+            if step.t == 0:
+                drawing.z_i = best_of(self.prior.unwhiten(step.x_t), drawing.text.embed, n)
+            yield step, s.prior_steps
+
+    def _decode(self, drawing: Drawing, noise):
+        s, side = drawing.settings, self.decoder.config.size
+        noise = noise or self._noise((len(drawing.text), 3, side, side), drawing.seed, "decoder")
+        denoiser = self.decoder_denoiser(drawing.z_i, drawing.text, s.decoder_guidance)
+        for step in SAMPLERS[s.sampler](self.decoder.diffusion, denoiser, noise, s.decoder_steps):
+            if step.t == 0:
+                drawing.images[side] = step.x_t.clamp(-1, 1)
+            yield step, s.decoder_steps
+
+    def _upsample_runs(self, size: int | None):
+        """One run for each upsampler up to the size."""
+        for number, upsampler in enumerate(self.upsamplers):
+            if size is None or upsampler.config.size <= size:
+                yield lambda drawing, noise, n=number: self._upsample(drawing, noise, n)
+
+    def _upsample(self, drawing: Drawing, noise, number: int):
+        s, upsampler = drawing.settings, self.upsamplers[number]
+        low, side, count = drawing.image, upsampler.config.size, drawing.settings.upsampler_steps[number]
+        noise = noise or self._noise((len(low), 3, side, side), drawing.seed, STAGES[2 + number])
+        denoiser = self.upsampler_denoiser(number, low)
+        for step in SAMPLERS[s.sampler](upsampler.diffusion, denoiser, noise, count):
+            if step.t == 0:
+                drawing.images[side] = step.x_t.clamp(-1, 1)
+            yield step, count
+
+    # -- what the samplers call: networks with their conditions closed over
+
+    @torch.no_grad()
+    def prior_denoiser(self, text: Text, guidance: float = 1.0):
+        """(x_t, t) -> x_0 for whitened embeddings. Guided, it compares with the empty caption."""
+        if guidance == 1:
+            prefix = self.prior.prefix(text)
+            return lambda x_t, t: self.prior(x_t, t, prefix)
+        prefix = self.prior.prefix(Text.cat(self._no_text(len(text)), text))
+        return guided(lambda x_t, t: self.prior(x_t, t, prefix), guidance)
+
+    @torch.no_grad()
+    def decoder_denoiser(self, z_i: Tensor, text: Text, guidance: float = 1.0):
+        """(x_t, t) -> prediction. Guided, it compares with no image embedding and the empty caption."""
+        if guidance == 1:
+            condition = self.decoder.condition(z_i, text)
+            return lambda x_t, t: self.decoder(x_t, t, condition=condition)
+        null_z = self.decoder.null_z.expand(len(z_i), -1).to(z_i.dtype)
+        text = Text.cat(self._no_text(len(text)), text)
+        condition = self.decoder.condition(torch.cat([null_z, z_i]), text)
+        return guided(lambda x_t, t: self.decoder(x_t, t, condition=condition), guidance)
+
+    def upsampler_denoiser(self, number: int, low: Tensor):
+        """(x_t, t) -> prediction, for pictures that look like `low` (B, 3, s, s)."""
+        from .upsampler import upsample
+
+        upsampler = self.upsamplers[number]
+        low = upsample(low, upsampler.config.size)
+        return lambda x_t, t: upsampler(x_t, t, low)
+
+    def _no_text(self, n: int) -> Text:
+        return self.clip.encode_text([""]).repeat(n)
+
+    def _noise(self, shape: tuple[int, ...], seed: int, stage: str, per_caption: int = 1) -> Iterator[Tensor]:
+        """Noise that depends on the picture's seed and on the stage alone, whatever the batch and the settings."""
+        seeds = [
+            (seed + i) * 1_000 + 100 * STAGES.index(stage) + candidate
+            for i in range(shape[0] // per_caption) for candidate in range(per_caption)
+        ]  # fmt: skip
+        return noise_stream(shape, [torch.Generator().manual_seed(s) for s in seeds], self.device)
+
+
+def best_of(z_i: Tensor, z_t: Tensor, n: int) -> Tensor:
+    """Of n candidates z_i for each z_t, the one most similar to it: (B n, D), (B, D) -> (B, D)."""
+    z_i = z_i.unflatten(0, (-1, n))                                     # (B, n, D)
+    best = torch.cosine_similarity(z_i, z_t[:, None], dim=-1).argmax(dim=1)
+    return z_i[torch.arange(len(z_i), device=z_i.device), best]

@@ -1,0 +1,71 @@
+"""An upsampler: from a small picture to one of four times the side (unCLIP section 2.1).
+
+It sees the small picture, enlarged, next to the noisy one. It has neither attention nor a caption, so that it
+learns from crops and runs on whole pictures.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from minunclip.diffusion import Diffusion, DiffusionConfig
+from minunclip.stage import Stage
+from minunclip.unet import UNet, UNetConfig
+
+
+@dataclass(frozen=True)
+class UpsamplerConfig:
+    """size, low_size: sides of the pictures that come out and go in. The defaults are Karlo's.
+
+    last_step_unet: a second U-Net for the last step, t = 0 (Karlo trained it for sharpness).
+    """
+
+    unet: UNetConfig = field(default_factory=lambda: UNetConfig(in_channels=6, attention=(), film=False))
+    size: int = 256
+    low_size: int = 64
+    last_step_unet: bool = False
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+
+    def __post_init__(self):
+        if self.unet.in_channels != 6:
+            raise ValueError(f"UpsamplerConfig: unet.in_channels is {self.unet.in_channels}, but must be 6: "
+                             "the noisy picture and the enlarged small one")
+
+
+class Upsampler(Stage):
+    """Predicts the noise in x_t, given the same picture at a lower resolution. Any size works."""
+
+    config_class, file_name = UpsamplerConfig, "upsampler-1.safetensors"
+
+    def __init__(self, config: UpsamplerConfig):
+        super().__init__()
+        self.config = config
+        self.unet = UNet(config.unet)
+        self.last_unet = UNet(config.unet) if config.last_step_unet else None
+        self.diffusion = Diffusion(config.diffusion)
+
+    def forward(self, x_t: torch.Tensor, t: torch.Tensor, low_res: torch.Tensor) -> torch.Tensor:
+        """x_t (B, 3, H, W), t (B,) timesteps 0..999 -> (B, 3, H, W).
+
+        low_res (B, 3, h, w) is the small picture in [-1, 1], or what `upsample` made of it. A batch goes to
+        the last-step U-Net, if there is one, when all of its timesteps are 0.
+        """
+        low_res = upsample(low_res, x_t.shape[-2:])
+        last = self.last_unet is not None and bool((t == 0).all())
+        unet = self.last_unet if last else self.unet
+        return unet(torch.cat([x_t, low_res.to(x_t.dtype)], dim=1), t)
+
+
+def upsample(low_res: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
+    """Enlarge pictures (B, 3, h, w) to the side `size`, bicubic, in float32: (B, 3, size, size).
+
+    Pictures that have that side already come back as they are, so a sampler may call this once, beforehand.
+    Overshoots beyond [-1, 1] are kept. antialias=True is the cubic kernel with a = -0.5 even when enlarging
+    (without it a = -0.75): released weights were trained with it.
+    """
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    if tuple(low_res.shape[-2:]) == size:
+        return low_res
+    return F.interpolate(low_res.float(), size, mode="bicubic", align_corners=False, antialias=True)
