@@ -100,8 +100,10 @@ def decoder_rows(bench: Bench) -> Rows:
             images = decode(bench.cascade, z_i, captions, bench.seed + 50 * number)
             found[name] += bench.read(images)
     rows = {f"decoder from the true z_i{name}": same_facts(scenes, seen) for name, seen in found.items()}
-    simple = [i for i, scene in enumerate(scenes) if len(scene.things) == 1]
-    rows["decoder from the true z_i, one thing"] = same_facts([scenes[i] for i in simple], [found[""][i] for i in simple])
+    for things, name in ((1, "one thing"), (2, "two things")):
+        chosen = [i for i, scene in enumerate(scenes) if len(scene.things) == things]
+        copies = [found[""][i] for i in chosen]
+        rows[f"decoder from the true z_i, {name}"] = same_facts([scenes[i] for i in chosen], copies)
     return rows
 
 
@@ -196,7 +198,8 @@ def markdown(rows: Rows) -> str:
     lines = ["| what | value |", "| --- | --- |"]
     for title, values in rows.items():
         lines.append(f"| **{title}** | |")
-        lines += [f"| {name} | {value if isinstance(value, Share) else f'{value:.2f}'} |" for name, value in values.items()]
+        for name, value in values.items():
+            lines.append(f"| {name} | {value if isinstance(value, Share) else f'{value:.2f}'} |")
     return "\n".join(lines)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from minunclip.diffusion import Diffusion, DiffusionConfig
 from minunclip.stage import Stage

@@ -17,8 +17,8 @@ from .upsampler import Upsampler
 def load_cascade(name: str, device: str | torch.device = "cpu") -> UnCLIP:
     """The cascade of a name, float32, in evaluation mode. Raises ValueError for a name that is not known."""
     if name not in SHIPPED:
-        near = difflib.get_close_matches(name, SHIPPED, n=1)
-        raise ValueError(f"there is no model {name!r}" + (f": did you mean {near[0]!r}?" if near else ": try 'scenes'"))
+        near = difflib.get_close_matches(name, SHIPPED, n=1, cutoff=0.4)
+        raise ValueError(f"there is no model {name!r}: " + (f"did you mean {near[0]!r}?" if near else "try 'scenes'"))
     folder = weights_folder(name)
     upsamplers = sorted(folder.glob("upsampler-*.safetensors"))
     for path in upsamplers:
