@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 from tqdm import tqdm
 
+from .plots import show, to_pil
 from .unclip import Drawing, Settings, UnCLIP
 
 
@@ -22,20 +22,11 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def to_pil(image: Tensor) -> Image.Image:
-    """A picture (3, side, side) in -1 to 1 as 8-bit RGB."""
-    pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().byte()
-    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
-
-
-def contact_sheet(images: Tensor, columns: int | None = None, gap: int = 4) -> Image.Image:
-    """Pictures (B, 3, side, side) next to each other, on white."""
-    side, columns = images.shape[-1], columns or min(len(images), 4)
-    rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * (side + gap) - gap, rows * (side + gap) - gap), "white")
-    for i, image in enumerate(images):
-        sheet.paste(to_pil(image), ((i % columns) * (side + gap), (i // columns) * (side + gap)))
-    return sheet
+def sheet(drawing: Drawing) -> Image.Image:
+    """One caption: its picture as it is. Several: all of them, each above its caption."""
+    if len(drawing.captions) == 1:
+        return to_pil(drawing.image[0])
+    return show(drawing.image, drawing.captions, seed=drawing.seed).image
 
 
 def check_writable(path: Path) -> None:
@@ -73,11 +64,10 @@ def draw(
     check_writable(out)
     cascade = UnCLIP.from_pretrained(model, best_device())
     chosen: Settings = replace(cascade.settings, **settings)
-    total = None
-    with tqdm(total=total, desc="drawing", unit="step", disable=quiet) as bar:
+    with tqdm(desc="drawing", unit=" steps", disable=quiet) as bar:
         for progress in cascade.stream(captions, seed, size, settings=chosen):
-            bar.set_postfix_str(f"{progress.stage} {progress.done}/{progress.total}")
+            bar.set_postfix_str(f"{progress.stage} {progress.done}/{progress.total}", refresh=False)
             bar.update()
     drawing = progress.drawing
-    save_png(contact_sheet(drawing.image), out, f"{'; '.join(captions)} (minunclip {model}, seed {seed})")
+    save_png(sheet(drawing), out, f"{'; '.join(captions)} (minunclip {model}, seed {seed})")
     return drawing

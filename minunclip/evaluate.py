@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from .draw import best_device, contact_sheet
+from .draw import best_device
 from .judge import Judge
 from .metrics import Share, fidelity, judge_accuracy, psnr, same_facts, zero_shot
+from .plots import show
 from .scenes import Item, Scenes
 from .stage import PACKAGE
 from .unclip import Drawing, UnCLIP
@@ -185,8 +186,10 @@ def evaluate(captions: int = 1000, seed: int = 0, out: Path | None = None) -> st
 
 def gallery(bench: Bench):
     """The first test captions, not chosen, at 128 px."""
-    captions = [item.caption for item in bench.items[:24]]
-    return contact_sheet(bench.cascade.sample(captions, bench.seed, size=128).image.cpu(), columns=8)
+    captions = [item.caption for item in bench.items[:18]]
+    images = bench.cascade.sample(captions, bench.seed, size=128).image
+    title = "The first captions of the test set, not chosen"
+    return show(images, captions, columns=6, title=title, seed=bench.seed).image
 
 
 def machine(device: torch.device) -> str:

@@ -51,7 +51,7 @@ class ClipRecipe:
     )  # fmt: skip
     profiles = {
         "cpu": TrainConfig(steps=2400, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
-        "gpu": TrainConfig(steps=20000, batch=1024, lr=1e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=1000),
+        "gpu": TrainConfig(steps=8000, batch=1024, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=500),
     }
 
     def build(self) -> CLIP:
@@ -68,7 +68,7 @@ class JudgeRecipe:
     collate = staticmethod(collate)
     profiles = {
         "cpu": TrainConfig(steps=1800, batch=128, lr=1.5e-3, ema=0.995),
-        "gpu": TrainConfig(steps=12000, batch=512, lr=1.5e-3),
+        "gpu": TrainConfig(steps=6000, batch=512, lr=1.5e-3, ema=0.998),
     }
 
     def build(self) -> Judge:
@@ -87,8 +87,8 @@ class PriorRecipe:
     collate = staticmethod(collate)
     levels = 4                              # noise levels per caption: they share the caption's prefix
     profiles = {
-        "cpu": TrainConfig(steps=2000, batch=128, lr=1.2e-3, ema=0.998),
-        "gpu": TrainConfig(steps=30000, batch=512, lr=1e-3, ema=0.9995),
+        "cpu": TrainConfig(steps=1200, batch=128, lr=1.5e-3, ema=0.995),
+        "gpu": TrainConfig(steps=12000, batch=512, lr=1.2e-3),
     }
 
     def __init__(self, clip: CLIP):
@@ -131,7 +131,7 @@ class DecoderRecipe:
     )  # fmt: skip
     profiles = {
         "cpu": TrainConfig(steps=7000, batch=32, lr=8e-4, ema=0.998),
-        "gpu": TrainConfig(steps=40000, batch=512, lr=8e-4, ema=0.9995, warmup=1000),
+        "gpu": TrainConfig(steps=20000, batch=384, lr=1e-3, ema=0.9995, warmup=500),
     }
 
     def __init__(self, clip: CLIP):
@@ -158,8 +158,8 @@ class UpsamplerRecipe:
         self.dataset = Scenes("train", ENDLESS, seed=3 + number)
         batch = 64 if number == 1 else 8
         self.profiles = {
-            "cpu": TrainConfig(steps=2500, batch=batch, lr=1e-3, ema=0.998),
-            "gpu": TrainConfig(steps=20000, batch=8 * batch, lr=8e-4, ema=0.9995, warmup=1000),
+            "cpu": TrainConfig(steps=1500, batch=batch, lr=1.2e-3, ema=0.995),
+            "gpu": TrainConfig(steps=6000, batch=8 * batch, lr=1.2e-3),
         }
         self.config = UpsamplerConfig(
             unet=UNetConfig(

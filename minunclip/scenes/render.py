@@ -44,6 +44,15 @@ class Canvas:
         y = (np.arange(top, top + size, dtype=np.float32) + 0.5) / side
         return cls(*np.meshgrid(x, y), 1 / side)
 
+    def window(self, x: float, y: float, reach: float) -> tuple[slice, slice]:
+        """The rows and columns of the pixels whose centres are within `reach` of (x, y) in each direction."""
+        rows = np.searchsorted(self.y[:, 0], (y - reach, y + reach))
+        columns = np.searchsorted(self.x[0], (x - reach, x + reach))
+        return slice(*rows), slice(*columns)
+
+    def __getitem__(self, window: tuple[slice, slice]) -> Canvas:
+        return Canvas(self.x[window], self.y[window], self.pixel)
+
     def inside(self, distance: ndarray, soft: float = 0.0) -> ndarray:
         """The share of each pixel that lies inside: distances below zero, the edge blurred by `soft`."""
         return np.clip(0.5 - distance / (self.pixel + soft), 0, 1)[..., None]
@@ -181,8 +190,16 @@ def add_thing(picture, thing: Thing, style: str, place, rng: np.random.Generator
     reach = 0.085 if place == LAYOUTS["alone"][0] else 0.03
     x, y = np.asarray(place) + rng.uniform(-reach, reach, 2)
     radius, turn, facet = RADIUS[thing.size] * rng.uniform(0.95, 1.05), rng.normal(0, 0.12), rng.uniform(0, 6.28)
+    near = canvas.window(x, y, 1.5 * radius + 0.1)                      # nothing of it shows farther out
+    canvas = canvas[near]
     dx, dy = canvas.x - x, canvas.y - y
     u, v = np.cos(turn) * dx + np.sin(turn) * dy, np.cos(turn) * dy - np.sin(turn) * dx  # its own frame
+    picture[near] = _paint(picture[near], thing, style, u, v, radius, facet, canvas)
+    return picture
+
+
+def _paint(picture, thing: Thing, style: str, u, v, radius: float, facet: float, canvas: Canvas) -> ndarray:
+    """Shadow, fill, rim and details of a thing around (u, v) = (0, 0)."""
     edge = SHAPES[thing.kind](u / radius, v / radius) * radius
     if style == "crayon":
         edge = edge + 0.008 * np.sin(52 * u + 3) * np.sin(47 * v)

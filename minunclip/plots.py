@@ -1,0 +1,209 @@
+"""The figures of the notebooks. Each carries its alt text, so that it can be read out as well as seen."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import textwrap
+from collections.abc import Sequence
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from .samplers import Step
+from .stage import PACKAGE
+from .unclip import Drawing
+
+GAP, MARGIN = 8, 6  # pixels between pictures, and around them
+INK = (60, 60, 70)
+
+
+class Picture:
+    """An image with a description: PNG for any viewer, and HTML with alt text for a screen reader."""
+
+    def __init__(self, image: Image.Image, alt: str):
+        self.image, self.alt = image, alt
+
+    def png(self) -> bytes:
+        file = io.BytesIO()
+        self.image.save(file, "PNG", optimize=True)
+        return file.getvalue()
+
+    def html(self) -> str:
+        data = base64.b64encode(self.png()).decode()
+        return (f'<img alt="{html.escape(self.alt)}" width="{self.image.width}" style="max-width: 100%" '
+                f'src="data:image/png;base64,{data}">')  # fmt: skip
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """What Jupyter calls to show it: (data by MIME type, metadata by MIME type)."""
+        data = {"image/png": base64.b64encode(self.png()).decode(), "text/html": self.html(), "text/plain": repr(self)}
+        width, height = self.image.size
+        return data, {"image/png": {"alt": self.alt, "width": width, "height": height}}
+
+    def __repr__(self) -> str:
+        return f"Picture: {self.alt}"
+
+
+# -- pictures of pictures ------------------------------------------------------------------------------------
+
+
+def to_pil(image: Tensor | Image.Image, side: int | None = None) -> Image.Image:
+    """A picture (3, s, s) in -1 to 1 as 8-bit RGB, shown at another side if wanted.
+
+    Enlarged, every pixel becomes a crisp square, so that one sees what the network drew and no more.
+    """
+    if isinstance(image, Tensor):
+        pixels = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte()
+        image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    if side is None or side == image.width:
+        return image
+    return image.resize((side, side), Image.Resampling.NEAREST if side > image.width else Image.Resampling.LANCZOS)
+
+
+def show(
+    images: Tensor | Sequence, captions: Sequence[str] | None = None, columns: int | None = None,
+    title: str = "", seed: int | None = None, side: int | None = None, alt: str = "",
+) -> Picture:  # fmt: skip
+    """Pictures next to each other, captions below them. The title gets the seed, if there is one to tell.
+
+    images: (B, 3, s, s) in -1 to 1, or a list of (3, s, s) or of PIL images
+    side: of each picture on the page, by default its own, and at least 128
+    """
+    images, captions = list(images), list(captions or [])
+    if captions and len(captions) != len(images):
+        raise ValueError(f"show: {len(captions)} captions for {len(images)} pictures; give one for each")
+    side = side or max(128, *(to_pil(image).width for image in images))
+    title = _with_seed(title, seed)
+    sheet = _grid([to_pil(image, side) for image in images], columns or min(len(images), 4), below=captions, title=title)
+    told = ": ".join(part for part in (title, "; ".join(captions)) if part)
+    return Picture(sheet, alt or told or f"{len(images)} pictures")
+
+
+def film_strip(steps: list[Step], seed: int, count: int = 8, row: int = 0, side: int = 96) -> Picture:
+    """One sampling run: above the sample after a step, below the estimate of x_0 that the step was based on.
+
+    steps: every Step of a sampler of pictures; `count` of them are shown, evenly chosen, first and last included
+    """
+    chosen = [steps[i] for i in torch.linspace(0, len(steps) - 1, min(count, len(steps))).round().int().tolist()]
+    rows = [step.x_t[row] for step in chosen] + [step.x_0[row] for step in chosen]
+    times = [f"t = {step.t}" for step in chosen]
+    sheet = _grid(
+        [to_pil(image, side) for image in rows], len(chosen), above=times, left=["x_t", "x_0?"],
+        title=_with_seed(f"{len(chosen)} of {len(steps)} steps", seed),
+    )  # fmt: skip
+    alt = (f"Film strip of {len(chosen)} of {len(steps)} sampling steps, {times[0]} to {times[-1]}, seed {seed}. "
+           "Above, the noisy sample x_t turns into a picture; below, the network's estimate of the clean picture x_0.")  # fmt: skip
+    return Picture(sheet, alt)
+
+
+def cascade_figure(drawing: Drawing, side: int = 384, row: int = 0) -> Picture:
+    """The picture after the decoder and after each upsampler, all at the same size on the page."""
+    sizes = sorted(drawing.images)
+    captions = [f"{size} x {size} pixels" for size in sizes]
+    caption, seed = drawing.captions[row], drawing.seed + row
+    alt = f"One picture of {caption!r} at {', '.join(map(str, sizes))} pixels, side by side at the same size, seed {seed}."
+    images = [drawing.images[size][row] for size in sizes]
+    return show(images, captions, columns=len(sizes), title=caption, seed=seed, side=side, alt=alt)
+
+
+def _with_seed(title: str, seed: int | None) -> str:
+    return ", ".join(part for part in (title, f"seed {seed}" if seed is not None else "") if part)
+
+
+def _font(size: int = 13):
+    return ImageFont.load_default(size)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """Break lines so that they fit a width in pixels."""
+    letter = _font().getlength("abcdefghij klmnop") / 17
+    return "\n".join(textwrap.wrap(text, max(6, int(width / letter))))
+
+
+def _height(texts: Sequence[str]) -> int:
+    """The pixels that the tallest of some texts needs."""
+    return max((18 * (text.count("\n") + 1) for text in texts if text), default=0)
+
+
+def _grid(images, columns, above=(), below=(), left=(), title="") -> Image.Image:
+    """Pictures of one size in rows; `above` heads the columns, `left` the rows, `below` belongs to each picture."""
+    side = images[0].width
+    rows = -(-len(images) // columns)
+    width_left = 44 if left else 0
+    width = width_left + columns * (side + GAP) - GAP + 2 * MARGIN
+    title, below = _wrapped(title, width), [_wrapped(text, side) for text in below]
+    top, step = MARGIN + _height([title]) + _height(above), side + GAP + _height(below)
+    sheet = Image.new("RGB", (width, top + rows * step - GAP + MARGIN), "white")
+    pen = ImageDraw.Draw(sheet)
+    pen.text((MARGIN, 3), title, INK, _font())
+    for i, image in enumerate(images):
+        x, y = MARGIN + width_left + (i % columns) * (side + GAP), top + (i // columns) * step
+        sheet.paste(image, (x, y))
+        if i < columns and above:
+            pen.text((x, y - 18), above[i], INK, _font())
+        if i % columns == 0 and left:
+            pen.text((MARGIN, y + side // 2 - 8), left[i // columns], INK, _font())
+        if below:
+            pen.text((x, y + side + 2), below[i], INK, _font())
+    return sheet
+
+
+# -- plots of numbers ----------------------------------------------------------------------------------------
+
+
+def embedding_bars(embeddings: dict[str, Tensor], first: int = 64) -> Picture:
+    """The first numbers of some embeddings (D,), one row of bars for each."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.1 * len(embeddings) + 0.3), layout="constrained")
+    axes = figure.subplots(len(embeddings), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axis, (name, embedding) in zip(axes, embeddings.items(), strict=True):
+        values = embedding.detach().float().cpu()[:first]
+        axis.bar(range(len(values)), values, color=["#c1543c" if value < 0 else "#3c78b4" for value in values])
+        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("number in the embedding")
+    return _plot(figure, f"Bars: the first {len(values)} numbers of {', '.join(embeddings)}.")
+
+
+def bars(values: dict[str, float], label: str) -> Picture:
+    """One horizontal bar with its number for each name; the longest is dark. `label` says what is measured."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.38 * len(values) + 0.7), layout="constrained")
+    axis, best = figure.subplots(), max(values.values())
+    colours = ["#2c5f94" if value == best else "#b8cbe0" for value in values.values()]
+    drawn = axis.barh(list(values), list(values.values()), color=colours)
+    axis.bar_label(drawn, fmt="%.2f", padding=3)
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set_xlabel(label)
+    axis.spines[["top", "right"]].set_visible(False)
+    return _plot(figure, f"Bars of {label}: " + "; ".join(f"{name} {value:.2f}" for name, value in values.items()))
+
+
+def _plot(figure, alt: str) -> Picture:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=90, facecolor="white")
+    return Picture(Image.open(file).convert("RGB"), alt)
+
+
+# -- what a notebook costs -----------------------------------------------------------------------------------
+
+COSTS = PACKAGE.parent / "data" / "results" / "notebooks.json"
+
+
+def cost_table(notebook: str, path=COSTS):
+    """Minutes and memory of a whole run, as `notebooks/build.py` measured them, as a Markdown table."""
+    from IPython.display import Markdown
+
+    runs = json.loads(path.read_text()).get(notebook, {}) if path.is_file() else {}
+    if not runs:
+        return Markdown("*Not measured yet on this copy.*")
+    lines = ["| profile | minutes | peak memory | machine |", "| --- | --- | --- | --- |"]
+    for profile, run in sorted(runs.items()):
+        lines.append(f"| {profile} | {run['minutes']:.1f} | {run['peak_memory_gb']:.1f} GB | {run['machine']} |")
+    return Markdown("\n".join(lines))

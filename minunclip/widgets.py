@@ -1,0 +1,104 @@
+"""The ipywidgets of the notebooks. Each also shows a still picture where there is no kernel, as on GitHub.
+
+Core ipywidgets only. Sliders have no name that a screen reader could find, so each is linked to a labelled field.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from dataclasses import replace
+
+import ipywidgets as widgets
+from ipywidgets import jslink
+from PIL import Image
+from torch import Tensor
+
+from .plots import Picture, show, to_pil
+from .unclip import UnCLIP
+
+SIDE = 256  # of the one picture in a widget, in pixels on the page
+
+
+class StillBox(widgets.VBox):
+    """Widgets in a column, and the Picture `still` for viewers that cannot run them."""
+
+    still: Picture
+
+    def _repr_mimebundle_(self, **kwargs):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        pictures, metadata = self.still._repr_mimebundle_()
+        return {**bundle, **pictures}, metadata  # its own text/plain would spell out every child
+
+
+# -- the grid: drawn beforehand, works without a kernel ------------------------------------------------------
+
+
+def guidance_grid(pictures: dict[float, Tensor | Image.Image], label: str, seed: int | None = None) -> StillBox:
+    """One picture per guidance, chosen with a slider. The links run in the browser, no kernel is needed.
+
+    pictures: {guidance: (3, s, s) or (1, 3, s, s) in -1 to 1, or a PIL image}; label: the caption of all of them
+    """
+    if not pictures:
+        raise ValueError("guidance_grid: there are no pictures; draw one for each guidance")
+    images = {scale: to_pil(_single(image), SIDE) for scale, image in sorted(pictures.items())}
+    options = [(f"{scale:g}", i) for i, scale in enumerate(images)]
+    pages = [widgets.HTML(Picture(image, f"{label}, guidance {scale:g}").html()) for scale, image in images.items()]
+    stack = widgets.Stack(pages, selected_index=0, layout={"min_height": f"{SIDE + 12}px"})
+    slider = widgets.SelectionSlider(options=options, description="guidance", continuous_update=True)
+    choice = widgets.Dropdown(options=options, description="or pick one:", layout={"width": "170px"})
+    jslink((slider, "index"), (stack, "selected_index"))
+    jslink((slider, "index"), (choice, "index"))
+    box = StillBox([widgets.Label(label), widgets.HBox([slider, choice]), stack])
+    names = [f"guidance {scale:g}" for scale in images]
+    box.still = show(list(images.values()), names, title=label, seed=seed, side=128)
+    return box
+
+
+def _single(image: Tensor | Image.Image) -> Tensor | Image.Image:
+    return image[0] if isinstance(image, Tensor) and image.ndim == 4 else image
+
+
+# -- the explorer: draws when the button is pressed ----------------------------------------------------------
+
+
+class GuidanceExplorer(StillBox):
+    """A caption, a guidance, a seed and a button: the picture is drawn by the kernel and replaced in place."""
+
+    def __init__(self, cascade: UnCLIP, caption: str = "a big red heart", size: int = 128, guidance: float = 2.0):
+        self.cascade, self.size = cascade, size
+        self.still = Picture(Image.new("RGB", (SIDE, SIDE), "white"), "nothing is drawn yet")
+        self.caption = widgets.Text(caption, description="caption", layout={"width": "440px"})
+        self.guidance = widgets.FloatSlider(
+            guidance, min=1, max=8, step=0.5, description="guidance", continuous_update=False
+        )
+        self.number = widgets.BoundedFloatText(guidance, min=1, max=8, step=0.5, description="or type it:",
+                                               layout={"width": "170px"})  # fmt: skip
+        self.seed = widgets.BoundedIntText(0, min=0, max=2**31, description="seed", layout={"width": "170px"})
+        self.button = widgets.Button(description="Draw", button_style="primary", tooltip="draw this caption")
+        self.picture = widgets.Image(format="png", layout={"width": f"{SIDE}px", "height": f"{SIDE}px"})
+        self.status = widgets.HTML(layout={"min_height": "48px", "width": "600px"})
+        jslink((self.guidance, "value"), (self.number, "value"))
+        self.button.on_click(lambda _: self.draw())
+        knobs = widgets.HBox([self.guidance, self.number])
+        super().__init__([self.caption, knobs, widgets.HBox([self.seed, self.button]), self.picture, self.status])
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw with what the controls say. A mistake is shown below the picture and never raised."""
+        label, self.button.description, self.button.disabled = self.button.description, "drawing ...", True
+        try:
+            self._draw()
+        except Exception as error:  # an exception in a callback would vanish without a trace
+            self.status.value = f'<span role="alert" style="color: #b00020">{html.escape(str(error))}</span>'
+        finally:
+            self.button.description, self.button.disabled = label, False
+
+    def _draw(self) -> None:
+        start, caption, seed, scale = time.perf_counter(), self.caption.value, self.seed.value, self.guidance.value
+        settings = replace(self.cascade.settings, decoder_guidance=scale)
+        drawing = self.cascade.sample([caption], seed=seed, size=self.size, settings=settings)
+        told = f"{caption}, guidance {scale:g}, seed {seed}"
+        self.picture.value = Picture(to_pil(drawing.image[0], SIDE), told).png()
+        self.status.value = f'<span role="status">{html.escape(told)}: {time.perf_counter() - start:.1f} s</span>'
+        self.still = show([drawing.image[0]], [told], side=SIDE)

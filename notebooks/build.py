@@ -1,0 +1,100 @@
+"""Make the notebooks from notebooks/source, run them, and measure what a run costs.
+
+    python notebooks/build.py              every notebook
+    python notebooks/build.py 00_tour      this one
+    python notebooks/build.py --no-run     convert only: no outputs
+
+The sources are Python files with cells marked by # %% (jupytext's py:percent). Edit those, then build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+from minunclip.plots import COSTS, cost_table
+
+HERE = Path(__file__).parent
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+MEASURE = """import os, sys, torch
+try:
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+except ImportError:  # Windows
+    import psutil
+    peak = psutil.Process().memory_info().peak_wset
+(peak, torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores")"""
+
+
+def convert(source: Path) -> nbformat.NotebookNode:
+    """A notebook without outputs. Cell ids count up, so that a rebuilt notebook differs only where it must."""
+    notebook = jupytext.read(source, fmt="py:percent")
+    for i, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{i:02d}"
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    return notebook
+
+
+def run(notebook: nbformat.NotebookNode) -> dict:
+    """Execute every cell in a fresh kernel, in place; what it cost. Raises at the first cell that fails."""
+    os.environ["TQDM_DISABLE"] = "1"
+    notebook.cells.append(nbformat.v4.new_code_cell(MEASURE))
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", record_timing=False,
+                            resources={"metadata": {"path": str(HERE)}})  # fmt: skip
+    start = time.perf_counter()
+    client.execute()
+    minutes = (time.perf_counter() - start) / 60
+    peak, machine = ast.literal_eval(notebook.cells.pop().outputs[0]["data"]["text/plain"])
+    return {"minutes": round(minutes, 2), "peak_memory_gb": round(peak / 1e9, 2), "machine": machine}
+
+
+def record(name: str, notebook: nbformat.NotebookNode, cost: dict) -> None:
+    """Add the cost to data/results/notebooks.json, and renew the notebook's own table of it."""
+    costs = json.loads(COSTS.read_text()) if COSTS.is_file() else {}
+    costs.setdefault(name, {})["cpu" if cost["machine"].endswith("CPU cores") else "gpu"] = cost
+    COSTS.parent.mkdir(parents=True, exist_ok=True)
+    write(COSTS, json.dumps(costs, indent=1) + "\n")
+    for cell in notebook.cells:
+        if "cost" in cell.metadata.get("tags", []):
+            cell.outputs[0]["data"]["text/markdown"] = cost_table(name).data
+
+
+def write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def build(source: Path, execute: bool = True) -> Path:
+    notebook, path = convert(source), HERE / f"{source.stem}.ipynb"
+    if execute:
+        cost = run(notebook)
+        record(source.stem, notebook, cost)
+        print(f"{path.name}: {cost}")
+    nbformat.validate(notebook)
+    write(path, nbformat.writes(notebook) + "\n")
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the notebooks from their sources.")
+    parser.add_argument("names", nargs="*", help="which, such as 00_tour (default: all)")
+    parser.add_argument("--no-run", action="store_true", help="convert only")
+    args = parser.parse_args()
+    for source in sorted((HERE / "source").glob("*.py")):
+        if not args.names or source.stem in args.names:
+            build(source, execute=not args.no_run)
+
+
+if __name__ == "__main__":
+    main()

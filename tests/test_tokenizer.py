@@ -1,0 +1,93 @@
+"""The two tokenizers: of the toy world's words, and of CLIP's byte pairs."""
+
+import open_clip
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minunclip.scenes import VOCABULARY
+from minunclip.tokenizer import BytePairTokenizer, WordTokenizer
+
+TOKENIZER = WordTokenizer(VOCABULARY)
+words = st.lists(st.sampled_from(VOCABULARY), max_size=30)
+
+
+@given(words)
+def test_ids_round_trip(caption):
+    row = TOKENIZER([" ".join(caption)])[0]
+    n = len(caption)
+    assert row.shape == (32,) and row.dtype == torch.int64
+    assert [TOKENIZER.vocabulary[i - 1] for i in row[1 : n + 1].tolist()] == caption
+    assert row[0] == TOKENIZER.start and row[n + 1] == TOKENIZER.end
+    assert (row[n + 2 :] == 0).all()
+
+
+def test_ids_are_distinct_and_the_end_token_has_the_highest():
+    ids = [*TOKENIZER.ids.values(), TOKENIZER.start, TOKENIZER.end]
+    assert sorted(ids) == list(range(1, TOKENIZER.size))  # 0 is padding
+    assert max(ids) == TOKENIZER.end
+
+
+@given(words)
+def test_argmax_finds_the_end(caption):
+    assert TOKENIZER([" ".join(caption)]).argmax(dim=1).tolist() == [len(caption) + 1]
+
+
+def test_rows_do_not_depend_on_their_neighbours():
+    captions = ["a red star", "", "a big blue fish and a moon"]
+    assert torch.equal(TOKENIZER(captions), torch.cat([TOKENIZER([caption]) for caption in captions]))
+
+
+def test_case_punctuation_and_blanks_do_not_matter():
+    for caption in ("A Red STAR.", " a\tred\n star ", 'a "red" star!?', "a, red; star:"):
+        assert torch.equal(TOKENIZER([caption]), TOKENIZER(["a red star"])), caption
+
+
+@pytest.mark.parametrize(("word", "near"), [("trangle", "triangle"), ("purpel", "purple"), ("stars", "star")])
+def test_an_unknown_word_is_named_and_near_ones_suggested(word, near):
+    with pytest.raises(ValueError, match=f"does not know the word '{word}'.*did you mean .*'{near}'") as error:
+        TOKENIZER([f"a red {word} above a fish"])
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_word_without_near_ones_lists_the_vocabulary():
+    with pytest.raises(ValueError, match="'xyzzy'.*it knows .*circle.*triangle") as error:
+        TOKENIZER(["a xyzzy"])
+    assert "did you mean" not in str(error.value)
+
+
+def test_the_longest_caption_fits_and_one_word_more_does_not():
+    assert TOKENIZER([" ".join(["red"] * 30)])[0, 31] == TOKENIZER.end
+    with pytest.raises(ValueError, match="has 31 words, and the model reads at most 30"):
+        TOKENIZER([" ".join(["red"] * 31)])
+
+
+AWKWARD = [
+    "", " ", "!", "a!!! b", "a corgi 🐕‍🦺 on the moon", "fish &amp; chips", "&amp;lt;b&amp;gt;", "cafÃ© naïve",
+    "I'VE 1234 DOGS", "日本語", "word " * 100, "<start_of_text> x <end_of_text>", "tab\tnew\nline", "supercalifragilistic",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def byte_pairs():
+    return BytePairTokenizer()
+
+
+def test_byte_pairs_equal_open_clip(byte_pairs):
+    ours = byte_pairs(AWKWARD)
+    assert ours.shape == (len(AWKWARD), 77) and ours.dtype == torch.int64
+    for caption, row, theirs in zip(AWKWARD, ours, open_clip.tokenize(AWKWARD), strict=True):
+        assert torch.equal(row, theirs), caption
+    assert byte_pairs.size == 49408
+
+
+def test_byte_pairs_end_with_the_highest_id_even_when_cut(byte_pairs):
+    ids = byte_pairs(["a red star", "word " * 100])
+    assert ids.max(dim=1).values.tolist() == [byte_pairs.size - 1] * 2
+    assert ids.argmax(dim=1).tolist() == [4, 76]
+
+
+def test_a_shorter_context_cuts_earlier():
+    ids = BytePairTokenizer(8)(["a red star", "word " * 100])
+    assert torch.equal(ids, open_clip.tokenize(["a red star", "word " * 100], context_length=8))
