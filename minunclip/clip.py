@@ -21,7 +21,7 @@ from .transformer import Transformer, causal_mask
 
 @dataclass(frozen=True)
 class CLIPConfig:
-    """Sizes of both encoders. The defaults are OpenAI's ViT-L/14."""
+    """Sizes of both encoders. The defaults are OpenAI's ViT-L/14. image_layers=0: no image encoder at all."""
 
     embed_width: int = 768
     image_size: int = 224
@@ -103,12 +103,17 @@ class CLIP(Stage):
         self.config = config
         words = config.vocabulary
         self.tokenizer = WordTokenizer(words, config.context) if words else BytePairTokenizer(config.context)
-        self.image = ImageEncoder(config)
+        self.image = ImageEncoder(config) if config.image_layers else None
         self.text = TextEncoder(config, self.tokenizer.size)
         self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())     # the inverse temperature, learned
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """z_i of pictures (B, 3, S, S), normalised as the model was trained: raw embeddings (B, D)."""
+        """z_i of pictures (B, 3, S, S), normalised as the model was trained: raw embeddings (B, D).
+
+        Raises ValueError if this CLIP reads captions only, as the one in Karlo's files does.
+        """
+        if self.image is None:
+            raise ValueError("this CLIP came without its image encoder: it can read captions, not pictures")
         return self.image(images)
 
     def encode_text(self, captions: list[str]) -> Text:

@@ -53,17 +53,19 @@ def model_card(table: str, captions: int, seed: int, machine: str) -> str:
 
 
 def file_table(folder: Path) -> str:
-    """One row per weight file, from its own metadata."""
+    """One row per weight file, from its own metadata; below, what a file remarks about its training."""
     lines = ["| stage | command | parameters | steps x batch | minutes, device | SHA-256 |", "| --- " * 6 + "|"]
+    remarks = []
     for stage in STAGES:
         path = folder / f"{stage}.safetensors"
         if path.is_file():
-            lines.append(_row(stage, path))
-    return "\n".join(lines)
+            metadata, weights = read(path)
+            lines.append(_row(stage, path, metadata, weights))
+            remarks += [f"- {stage}: {metadata['remark']}"] * ("remark" in metadata)
+    return "\n".join([*lines, *([""] if remarks else []), *remarks])
 
 
-def _row(stage: str, path: Path) -> str:
-    metadata, weights = read(path)
+def _row(stage: str, path: Path, metadata: dict, weights: dict) -> str:
     count = sum(tensor.numel() for tensor in weights.values())
     train = json.loads(metadata.get("train", "{}"))
     size = f"{train.get('steps', '?')} x {train.get('batch', '?')}"

@@ -28,14 +28,17 @@ class Picture:
         self.image, self.alt = image, alt
 
     def png(self) -> bytes:
+        return self._encoded("PNG", optimize=True)
+
+    def _encoded(self, kind: str, **options) -> bytes:
         file = io.BytesIO()
-        self.image.save(file, "PNG", optimize=True)
+        self.image.save(file, kind, **options)
         return file.getvalue()
 
     def html(self) -> str:
-        data = base64.b64encode(self.png()).decode()
+        data = base64.b64encode(self._encoded("WEBP", quality=95)).decode()  # a third of the PNG's size
         return (f'<img alt="{html.escape(self.alt)}" width="{self.image.width}" style="max-width: 100%" '
-                f'src="data:image/png;base64,{data}">')  # fmt: skip
+                f'src="data:image/webp;base64,{data}">')  # fmt: skip
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """What Jupyter calls to show it: (data by MIME type, metadata by MIME type)."""
@@ -77,7 +80,8 @@ def show(
         raise ValueError(f"show: {len(captions)} captions for {len(images)} pictures; give one for each")
     side = side or max(128, *(to_pil(image).width for image in images))
     title = _with_seed(title, seed)
-    sheet = _grid([to_pil(image, side) for image in images], columns or min(len(images), 4), below=captions, title=title)
+    images = [to_pil(image, side) for image in images]
+    sheet = _grid(images, columns or min(len(images), 4), below=captions, title=title)
     told = ": ".join(part for part in (title, "; ".join(captions)) if part)
     return Picture(sheet, alt or told or f"{len(images)} pictures")
 
@@ -91,20 +95,20 @@ def film_strip(steps: list[Step], seed: int, count: int = 8, row: int = 0, side:
     rows = [step.x_t[row] for step in chosen] + [step.x_0[row] for step in chosen]
     times = [f"t = {step.t}" for step in chosen]
     sheet = _grid(
-        [to_pil(image, side) for image in rows], len(chosen), above=times, left=["x_t", "x_0?"],
+        [to_pil(image, side) for image in rows], len(chosen), above=times, left=["x_t", "est. x_0"],
         title=_with_seed(f"{len(chosen)} of {len(steps)} steps", seed),
     )  # fmt: skip
     alt = (f"Film strip of {len(chosen)} of {len(steps)} sampling steps, {times[0]} to {times[-1]}, seed {seed}. "
-           "Above, the noisy sample x_t turns into a picture; below, the network's estimate of the clean picture x_0.")  # fmt: skip
+           "Above, the noisy sample x_t; below, the network's estimate of the clean picture x_0.")  # fmt: skip
     return Picture(sheet, alt)
 
 
-def cascade_figure(drawing: Drawing, side: int = 384, row: int = 0) -> Picture:
+def cascade_figure(drawing: Drawing, side: int = 256, row: int = 0) -> Picture:
     """The picture after the decoder and after each upsampler, all at the same size on the page."""
     sizes = sorted(drawing.images)
     captions = [f"{size} x {size} pixels" for size in sizes]
     caption, seed = drawing.captions[row], drawing.seed + row
-    alt = f"One picture of {caption!r} at {', '.join(map(str, sizes))} pixels, side by side at the same size, seed {seed}."
+    alt = f"{caption}, seed {seed}: one picture at {', '.join(map(str, sizes))} pixels, shown at the same size."
     images = [drawing.images[size][row] for size in sizes]
     return show(images, captions, columns=len(sizes), title=caption, seed=seed, side=side, alt=alt)
 
@@ -132,7 +136,7 @@ def _grid(images, columns, above=(), below=(), left=(), title="") -> Image.Image
     """Pictures of one size in rows; `above` heads the columns, `left` the rows, `below` belongs to each picture."""
     side = images[0].width
     rows = -(-len(images) // columns)
-    width_left = 44 if left else 0
+    width_left = 56 if left else 0
     width = width_left + columns * (side + GAP) - GAP + 2 * MARGIN
     title, below = _wrapped(title, width), [_wrapped(text, side) for text in below]
     top, step = MARGIN + _height([title]) + _height(above), side + GAP + _height(below)

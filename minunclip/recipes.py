@@ -87,7 +87,7 @@ class PriorRecipe:
     collate = staticmethod(collate)
     levels = 4                              # noise levels per caption: they share the caption's prefix
     profiles = {
-        "cpu": TrainConfig(steps=1200, batch=128, lr=1.5e-3, ema=0.995),
+        "cpu": TrainConfig(steps=600, batch=128, lr=1.5e-3, ema=0.99),
         "gpu": TrainConfig(steps=12000, batch=512, lr=1.2e-3),
     }
 
@@ -158,7 +158,7 @@ class UpsamplerRecipe:
         self.dataset = Scenes("train", ENDLESS, seed=3 + number)
         batch = 64 if number == 1 else 8
         self.profiles = {
-            "cpu": TrainConfig(steps=1500, batch=batch, lr=1.2e-3, ema=0.995),
+            "cpu": TrainConfig(steps=1000, batch=batch, lr=1.2e-3, ema=0.99),
             "gpu": TrainConfig(steps=6000, batch=8 * batch, lr=1.2e-3),
         }
         self.config = UpsamplerConfig(

@@ -49,8 +49,13 @@ class Stage(nn.Module):
         weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in self.state_dict().items()}
         metadata = {"stage": type(self).__name__, "config": json.dumps(asdict(self.config)), **notes}
         temporary = path.with_name(path.name + ".tmp")
-        save_file(weights, temporary, metadata)
-        os.replace(temporary, path)
+        try:
+            save_file(weights, temporary, metadata)
+            os.replace(temporary, path)
+        except SafetensorError as error:
+            raise OSError(f"cannot write {path}: {error}") from None
+        finally:
+            temporary.unlink(missing_ok=True)                           # there only if something failed
         return path
 
     @classmethod
@@ -67,11 +72,12 @@ class Stage(nn.Module):
         metadata, weights = read(path)
         if metadata.get("stage") != cls.__name__:
             raise ValueError(f"{path} holds {metadata.get('stage', 'no stage of ours')}, not {cls.__name__}")
-        stage = cls(config_from(cls.config_class, json.loads(metadata["config"])))
         try:
+            stage = cls(config_from(cls.config_class, json.loads(metadata["config"])))
             stage.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-        except RuntimeError as error:
-            raise ValueError(f"{path} does not fit its own config, get a fresh copy: {error}") from None
+        except (ValueError, RuntimeError) as error:
+            why = " ".join(str(error).split())[:200]                    # PyTorch lists every tensor on a line
+            raise ValueError(f"{path} does not fit its own config, get a fresh copy: {why}") from None
         return stage.to(device).eval()
 
 

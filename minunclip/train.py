@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -106,12 +107,18 @@ class Trainer:
         }  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        try:
+            torch.save(state, temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)                           # there only if something failed
 
     def load(self, path: Path) -> None:
-        """Go on where a checkpoint stopped. Raises ValueError if it belongs to another training."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        """Go on where a checkpoint stopped. Raises ValueError if it is damaged or of another training."""
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError):
+            raise ValueError(f"{path} is damaged: start again with --fresh") from None
         ours, theirs = asdict(self.config), state["config"]
         if different := [name for name in ours if ours[name] != theirs.get(name) and name != "save_every"]:
             name = different[0]
@@ -122,7 +129,8 @@ class Trainer:
         try:
             self.model.load_state_dict(state["model"])
         except RuntimeError as error:
-            raise ValueError(f"{path} holds another model: start again with --fresh ({error})") from None
+            why = " ".join(str(error).split())[:200]                    # PyTorch lists every tensor on a line
+            raise ValueError(f"{path} holds another model: start again with --fresh ({why})") from None
         self.averaged.load_state_dict(state["ema"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.rng.set_state(state["rng"])

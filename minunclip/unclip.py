@@ -79,18 +79,24 @@ class Progress:
 
 
 class UnCLIP:
-    """The whole cascade: a CLIP, a prior, a decoder and as many upsamplers as there are."""
+    """The whole cascade: a CLIP, a prior, a decoder and as many upsamplers as there are.
 
-    def __init__(self, clip: CLIP, prior: DiffusionPrior, decoder: Decoder, upsamplers: list[Upsampler]):
+    Without a prior (None) it cannot draw captions, but its decoder can draw what a z_i says.
+    """
+
+    def __init__(self, clip: CLIP, prior: DiffusionPrior | None, decoder: Decoder, upsamplers: list[Upsampler]):
         self.clip, self.prior, self.decoder, self.upsamplers = clip, prior, decoder, upsamplers
         self.settings = Settings()
 
     @classmethod
-    def from_pretrained(cls, name: str = "scenes", device: str | torch.device = "cpu") -> UnCLIP:
-        """The shipped cascade, ready to draw. Raises ValueError for a name that is not known."""
+    def from_pretrained(cls, name: str = "scenes", device="cpu", dtype=torch.float32) -> UnCLIP:
+        """A trained cascade, ready to draw: "scenes", "karlo", or a folder laid out like Karlo's.
+
+        Raises ValueError for a name that is not known or weights that do not fit, OSError for a failed download.
+        """
         from .weights import load_cascade
 
-        return load_cascade(name, device)
+        return load_cascade(name, device, dtype)
 
     @property
     def device(self) -> torch.device:
@@ -127,6 +133,8 @@ class UnCLIP:
         """
         if size is not None and size not in self.sizes:
             raise ValueError(f"this model cannot draw at {size} pixels: choose one of {self.sizes}")
+        if self.prior is None:
+            raise ValueError("this model has no prior, so it cannot draw captions: load one that has, such as 'karlo'")
         drawing = Drawing(list(captions), seed, settings or self.settings)
         drawing.text = self.encode_text(drawing.captions)
         for stage, run in zip(STAGES, [self._prior, self._decode, *self._upsample_runs(size)], strict=False):

@@ -2,7 +2,7 @@
 
     python notebooks/build.py              every notebook
     python notebooks/build.py 00_tour      this one
-    python notebooks/build.py --no-run     convert only: no outputs
+    python notebooks/build.py --no-run     convert only: outputs stay if no code changed, else there are none
 
 The sources are Python files with cells marked by # %% (jupytext's py:percent). Edit those, then build.
 """
@@ -66,7 +66,18 @@ def record(name: str, notebook: nbformat.NotebookNode, cost: dict) -> None:
     write(COSTS, json.dumps(costs, indent=1) + "\n")
     for cell in notebook.cells:
         if "cost" in cell.metadata.get("tags", []):
-            cell.outputs[0]["data"]["text/markdown"] = cost_table(name).data
+            cell.outputs[0]["data"]["text/markdown"] = cost_table(name, COSTS).data
+
+
+def keep_outputs(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Prose may change without another run: take over what the notebook holds, if its code is the same."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    saved = nbformat.read(path, as_version=4)
+    ran = [cell for cell in saved.cells if cell.cell_type == "code"]
+    if [cell.source for cell in code] == [cell.source for cell in ran]:
+        for cell, old in zip(code, ran, strict=True):
+            cell.update(outputs=old.outputs, execution_count=old.execution_count)
+        notebook.metadata = saved.metadata
 
 
 def write(path: Path, text: str) -> None:
@@ -81,6 +92,8 @@ def build(source: Path, execute: bool = True) -> Path:
         cost = run(notebook)
         record(source.stem, notebook, cost)
         print(f"{path.name}: {cost}")
+    elif path.is_file():
+        keep_outputs(notebook, path)
     nbformat.validate(notebook)
     write(path, nbformat.writes(notebook) + "\n")
     return path

@@ -5,9 +5,9 @@ import torch
 from diffusers import PriorTransformer
 from helpers import normal, random_text, randomise, relative_error
 
-from minunclip.prior import STEP_TOKENS, DiffusionPrior, PriorConfig
+from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.text import Text
-from minunclip.transformer import causal_mask
+from minunclip.transformer import causal_mask, timestep_embedding
 
 TOLERANCE = 5e-6  # relative root-mean-square error in float32
 TINY = PriorConfig(z_width=20, text_width=20, context=11, width=32, layers=3, heads=2)
@@ -130,13 +130,13 @@ def test_a_wrong_position_of_each_extra_token_is_noticed(prior, reference, text,
     assert error(prior, reference, text) > 1e-3
 
 
-def test_positions_after_a_short_caption_instead_of_the_context_are_noticed(prior, reference):
-    text = random_text([6, 2, 4], width=20, z_width=20)
+def test_positions_right_after_a_short_caption_are_noticed(prior, reference):
+    """The extra tokens keep the last four positions, however short the caption."""
+    text, length = random_text([6, 2, 4], width=20, z_width=20), 6
+    prior.positions.data[:, TINY.context :] = prior.positions.data[:, length : length + 4].clone()
     x_t, t = normal(3, 20), torch.full((3,), 417)
-    prior.positions.data[:, 7:7 + STEP_TOKENS + 1] = prior.positions.data[:, -STEP_TOKENS - 1:].clone()
-    right = relative_error(prior(x_t, t, text), theirs(reference, x_t, t, text.padded(11)))
-    assert right < 0.5  # the weights fit still, and the error comes from the positions alone
-    assert right > 1e-3
+    with torch.no_grad():
+        assert relative_error(prior(x_t, t, text), theirs(reference, x_t, t, text.padded(11))) > 1e-2
 
 
 def test_swapped_tokens_are_noticed(prior, reference, text, monkeypatch):
@@ -149,7 +149,8 @@ def test_swapped_tokens_are_noticed(prior, reference, text, monkeypatch):
 def test_z_t_is_read(prior, reference, text):
     other = Text(text.embed.flip(0), text.tokens, text.mask)
     x_t, t = normal(3, 20), torch.full((3,), 417)
-    assert relative_error(prior(x_t, t, other), theirs(reference, x_t, t, text)) > 1e-2
+    with torch.no_grad():
+        assert relative_error(prior(x_t, t, other), theirs(reference, x_t, t, text)) > 1e-2
 
 
 # ---- the prefix
@@ -158,8 +159,6 @@ def test_z_t_is_read(prior, reference, text):
 @torch.no_grad()
 def uncached(prior, x_t, t, text):
     """The whole sequence in one pass, as the paper draws it."""
-    from minunclip.transformer import timestep_embedding
-
     length = text.tokens.shape[1]
     where = [*range(length), *range(TINY.context, TINY.context + 4)]
     parts = [prior.tokens_in(text.tokens), prior.embed_in(text.embed)[:, None],

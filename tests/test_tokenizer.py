@@ -65,7 +65,8 @@ def test_the_longest_caption_fits_and_one_word_more_does_not():
 
 AWKWARD = [
     "", " ", "!", "a!!! b", "a corgi 🐕‍🦺 on the moon", "fish &amp; chips", "&amp;lt;b&amp;gt;", "cafÃ© naïve",
-    "I'VE 1234 DOGS", "日本語", "word " * 100, "<start_of_text> x <end_of_text>", "tab\tnew\nline", "supercalifragilistic",
+    "I'VE 1234 DOGS", "日本語", "word " * 100, "<start_of_text> x <end_of_text>", "tab\tnew\nline",
+    "supercalifragilistic",
 ]  # fmt: skip
 
 

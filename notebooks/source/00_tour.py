@@ -75,7 +75,8 @@ for name, network in networks.items():
 # %% tags=["nbval-check-output"]
 tokenizer = cascade.clip.tokenizer
 tokens = [tokenizer.start, *tokenizer.encode(caption), tokenizer.end]
-print(*zip(["<start>", *caption.split(), "<end>"], tokens, strict=True), sep="\n")
+for word, token in zip(["<start>", *caption.split(), "<end>"], tokens, strict=True):
+    print(f"{token:3} {word}")
 
 # %% [markdown]
 # Our list is short, because our world is small. A word that is missing from it is an error:
@@ -219,7 +220,7 @@ print({fact: values for fact, values in true_facts(statement, scene).items() if 
 # %%
 many = cascade.sample([caption] * 8, seed=0, size=32)
 scenes = judge.read(many.image)
-marks = ["all true" if statement.holds_in(scene) else "not all true" for scene in scenes]
+marks = ["all true" if statement.holds_in(scene) else "wrong" for scene in scenes]
 plots.show(many.image, [f"seed {i}: {mark}" for i, mark in enumerate(marks)], title=caption)
 
 # %% [markdown]
@@ -234,11 +235,11 @@ print("styles:", dict(Counter(scene.style for scene in scenes)))
 # %% [markdown]
 # ## 6. Guidance
 #
-# At every step the decoder can be asked twice: what is the noise $\epsilon$ in $x_t$ given our caption and $z_i$, and
-# what is it if nothing is known? *Classifier-free guidance* (section 2.1) takes the difference of the two answers and
-# goes further in that direction, $w$ times as far:
+# At every step the decoder can be asked twice: what does it predict for $x_t$ given our caption $y$ and $z_i$, and what
+# if nothing is known? Call its answer $v$. *Classifier-free guidance* (section 2.1) takes the difference of the two
+# answers and goes further in that direction, $w$ times as far:
 #
-# $$\hat\epsilon = \epsilon(x_t) + w \, \big(\epsilon(x_t \mid z_i, y) - \epsilon(x_t)\big)$$
+# $$\hat v = v(x_t) + w \, \big(v(x_t \mid z_i, y) - v(x_t)\big)$$
 #
 # With $w = 0$ the caption is ignored, with $w = 1$ there is no guidance, and the larger $w$, the harder the picture is
 # pushed towards the caption. By hand, for one noisy picture:
@@ -248,7 +249,7 @@ x_t = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed)).t
 t = torch.tensor([600], device=device)
 
 def predict(w):
-    return cascade.decoder_denoiser(drawing.z_i, drawing.text, w)(x_t, t)[:, :3]  # 3 channels of noise
+    return cascade.decoder_denoiser(drawing.z_i, drawing.text, w)(x_t, t)[:, :3]  # v; the other 3 channels are its variance
 
 nothing_known, caption_known = predict(0), predict(1)
 by_hand = nothing_known + 3 * (caption_known - nothing_known)
@@ -275,8 +276,8 @@ GuidanceExplorer(cascade, caption="a crayon drawing of a yellow star at night")
 # %% [markdown]
 # ## Try it
 #
-# **1. Turn it round** (2 minutes). Let the fish be above the heart. Does the judge agree? Change the last word of the
-# second line until it does, if it does not.
+# **1. Turn it round** (2 minutes). Put the fish above the heart: change the caption, and what it states, so that the
+# judge can confirm it.
 
 # %%
 turned = cascade.sample(["a big red heart above a small blue fish"], seed=seed, size=32)  # change the caption
@@ -306,9 +307,9 @@ print(share_true(decoder_guidance=1))
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `for w in (0, 1, 2, 8): print(w, share_true(decoder_guidance=w))`. At 0 the decoder knows neither caption nor $z_i$, so
-# a true picture is a matter of luck. Eight pictures are few: a share of 0.9 would often show up as 7 or 8 of 8. For a
-# fair comparison draw at least a hundred.
+# `for w in (0, 1, 2, 8): print(w, share_true(decoder_guidance=w))`. At 0 the decoder knows neither caption nor $z_i$,
+# so a true picture is a matter of luck. Eight pictures are few: a true share of 0.9 may well show up as 6 of 8 or 8 of
+# 8. For a fair comparison draw at least a hundred.
 #
 # </details>
 #
@@ -372,6 +373,7 @@ print(share_true(decoder_steps=5))
 #
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2 for the method, 2.1 for the decoder and
 #   the upsamplers, 2.2 for the prior, section 5 for what was measured.
-# - The code, shortest first: [unclip.py](../minunclip/unclip.py) is the way you just took,
-#   [samplers.py](../minunclip/samplers.py) holds the steps and the guidance, [scenes/](../minunclip/scenes) the toy world.
+# - The code: [unclip.py](../minunclip/unclip.py) is the way you just took,
+#   [samplers.py](../minunclip/samplers.py) holds the steps and the guidance, [scenes/](../minunclip/scenes) is the toy
+#   world.
 # - What these weights can and cannot do, with numbers: [data/README.md](../data/README.md).

@@ -1,0 +1,69 @@
+"""Fetch released weights once, into the cache that huggingface_hub shares between programs."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDERS = ("text_encoder", "prior", "prior_scheduler", "text_proj", "decoder", "decoder_scheduler",
+           "super_res_first", "super_res_last", "super_res_scheduler")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Release:
+    """Where a model lies: repository, the start of its commit's name, and the size of what is needed."""
+
+    repository: str
+    commit: str
+    gigabytes: float
+
+
+RELEASES = {"karlo": Release("kakaobrain/karlo-v1-alpha", "5ee4529", 13.7)}
+
+
+def release_of(name: str) -> Release | None:
+    """The release with this short name or repository name, or None."""
+    return next((r for short, r in RELEASES.items() if name in (short, r.repository)), None)
+
+
+def fetch(release: Release) -> Path:
+    """The folder with the release's files; what is missing is downloaded, with progress, and resumed if broken off.
+
+    Raises OSError if there is no room for them, or ConnectionError if they are neither cached nor reachable.
+    """
+    from huggingface_hub import constants, snapshot_download
+
+    cache = Path(constants.HF_HUB_CACHE) / f"models--{release.repository.replace('/', '--')}"
+    check_room(release, cache)
+    patterns = [f"{folder}/*.{kind}" for folder in FOLDERS for kind in ("json", "safetensors")]
+    try:
+        commit = full_commit(release, cache)
+        return Path(snapshot_download(release.repository, revision=commit, allow_patterns=patterns))
+    except Exception as error:  # the hub's errors have no common class; whichever it is, say what is missing
+        raise ConnectionError(
+            f"cannot download {release.repository} ({release.gigabytes} GB, commit {release.commit}) to {cache}: "
+            f"{type(error).__name__}. Connect to the internet once (and unset HF_HUB_OFFLINE), or copy the "
+            f"repository's folders here and give their path in place of the name"
+        ) from error
+
+
+def full_commit(release: Release, cache: Path) -> str:
+    """The hub wants all 40 digits of a commit: from the cache if it is there, else from the repository's log."""
+    from huggingface_hub import HfApi
+
+    for snapshot in cache.glob(f"snapshots/{release.commit}*"):
+        return snapshot.name
+    names = [commit.commit_id for commit in HfApi().list_repo_commits(release.repository)]
+    return next(name for name in names if name.startswith(release.commit))
+
+
+def check_room(release: Release, cache: Path) -> None:
+    """Raises OSError if the disk cannot hold what is not there yet."""
+    there = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file() and not p.is_symlink())
+    missing = release.gigabytes * 1e9 - there
+    disk = next(p for p in (cache, *cache.parents) if p.exists())
+    free = shutil.disk_usage(disk).free
+    if free < missing:
+        raise OSError(f"{release.repository} needs {missing / 1e9:.1f} GB more in {cache}, and the disk has "
+                      f"{free / 1e9:.1f} GB: make room, or set HF_HUB_CACHE to a folder on another disk")

@@ -1,0 +1,193 @@
+"""Loading released weights: what fits is complete and in place, what does not is an error that names it."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+import torch
+from diffusers.schedulers import UnCLIPScheduler
+from karlo_folder import CAPTIONS, SIZE, WIDTH, image_encoder, normal, prior, relative_error
+from safetensors.torch import load_file, save_file
+
+from minunclip import download
+from minunclip.released import KARLO, load_clip, load_prior, load_released
+from minunclip.unclip import UnCLIP
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def own(folder, tmp_path):
+    """A copy of the folder that a test may break."""
+    return shutil.copytree(folder, tmp_path / "karlo")
+
+
+def edit(path, change):
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def test_weights_are_all_there_and_ready(loaded):
+    assert loaded.settings == KARLO and loaded.sizes == [16, 64]
+    for stage in (loaded.clip, loaded.prior, loaded.decoder, *loaded.upsamplers):
+        tensors = [*stage.state_dict().values()]
+        assert not stage.training and all(tensor.device.type == "cpu" for tensor in tensors)
+        assert all(tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in tensors)
+    assert loaded.prior.diffusion.betas.device.type == "cpu"
+
+
+def test_draws_in_half_precision(folder):
+    cascade = UnCLIP.from_pretrained(folder, dtype=torch.bfloat16)
+    assert {p.dtype for p in cascade.decoder.parameters()} == {torch.bfloat16}
+    settings = SimpleNamespace(**{**vars(KARLO), "prior_steps": 2, "decoder_steps": 2, "upsampler_steps": (2,)})
+    drawing = cascade.sample(CAPTIONS, settings=settings)
+    assert drawing.image.shape == (2, 3, 64, 64) and drawing.image.isfinite().all()
+
+
+# ---- relatives ----
+
+
+def test_a_prior_of_other_width_and_clip_loads_by_its_config(tmp_path):
+    """Kandinsky's layout: no prior_scheduler folder, but a scheduler that clips at 10."""
+    theirs = prior(width=48)
+    theirs.save_pretrained(tmp_path / "prior")
+    UnCLIPScheduler(prediction_type="sample", clip_sample_range=10.0).save_pretrained(tmp_path / "scheduler")
+    ours = load_prior(tmp_path)
+    assert (ours.config.z_width, ours.config.diffusion.clip) == (48, 10.0)
+    z_t, tokens, mask = normal(2, 48, seed=2), normal(2, 77, 48, seed=3), torch.arange(77)[None] < torch.tensor([[5], [77]])
+    text = SimpleNamespace(embed=z_t, tokens=tokens, mask=mask)
+    from minunclip.text import Text
+
+    with torch.no_grad():
+        expected = theirs(normal(2, 48), 500, z_t, tokens, mask).predicted_image_embedding
+        actual = ours(normal(2, 48), torch.tensor([500, 500]), Text(**vars(text)))
+    assert relative_error(actual, expected) < 5e-6
+
+
+def test_image_variations_have_an_image_encoder_and_no_prior(own):
+    theirs = image_encoder()
+    theirs.save_pretrained(own / "image_encoder")
+    shutil.rmtree(own / "prior")
+    cascade = load_released(own)
+    with torch.no_grad():
+        expected = theirs(normal(2, 3, 28, 28)).image_embeds
+        assert relative_error(cascade.clip.encode_image(normal(2, 3, 28, 28)), expected) < 5e-6
+    with pytest.raises(ValueError, match="has no prior"):
+        cascade.sample(CAPTIONS)
+
+
+def test_without_an_image_encoder_pictures_are_refused(loaded):
+    assert loaded.clip.image is None
+    with pytest.raises(ValueError, match="captions, not pictures"):
+        loaded.clip.encode_image(normal(1, 3, 224, 224))
+
+
+def test_position_ids_of_old_files_are_ignored(own):
+    edit(own / "text_encoder" / "model.safetensors",
+         lambda t: t.update({"text_model.embeddings.position_ids": torch.arange(77)[None]}))  # fmt: skip
+    assert load_clip(own).config.embed_width == WIDTH
+
+
+# ---- weights that do not fit ----
+
+BROKEN = {
+    "a missing tensor": (lambda t: t.pop("transformer_blocks.1.attn1.to_k.weight"),
+                         r"1 tensors are missing.*'transformer\.blocks\.1\.attention\.k\.weight'"),
+    "an extra one": (lambda t: t.update(surplus=torch.zeros(3)), "'surplus' has no place"),
+    "a wrong shape": (lambda t: t.update(proj_in_weight=t.pop("proj_in.weight")) or t.update(
+                      {"proj_in.weight": t.pop("proj_in_weight")[:, :5].clone()}),
+                      r"'proj_in\.weight' has shape \(64, 5\).* asks for \(64, 32\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change, message", BROKEN.values(), ids=BROKEN)
+def test_every_tensor_is_accounted_for(own, change, message):
+    edit(own / "prior" / WEIGHTS, change)
+    with pytest.raises(ValueError, match=message) as error:
+        UnCLIP.from_pretrained(own)
+    assert str(own / "prior" / WEIGHTS) in str(error.value)
+
+
+@pytest.mark.parametrize("part", ["text_proj", "decoder", "super_res_first", "super_res_last"])
+def test_a_truncated_or_absent_file_is_named(own, part):
+    path = own / part / WEIGHTS
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"{part}.* is damaged or not whole"):
+        load_released(own)
+    path.unlink()
+    with pytest.raises(ValueError, match=rf"{part}.* is missing: fetch it again"):
+        load_released(own)
+
+
+@pytest.mark.parametrize("path, setting, value", [
+    ("prior/config.json", "added_emb_type", None), ("decoder/config.json", "norm_eps", 1e-6),
+    ("decoder/config.json", "class_embed_type", "timestep"), ("super_res_first/config.json", "add_attention", True),
+    ("text_encoder/config.json", "layer_norm_eps", 1e-6),
+])  # fmt: skip
+def test_a_network_that_ours_cannot_be_is_refused(own, path, setting, value):
+    (own / path).write_text(json.dumps(json.loads((own / path).read_text()) | {setting: value}))
+    with pytest.raises(ValueError, match=rf"{path}: {setting} is {value!r}"):
+        load_released(own)
+
+
+def test_a_folder_that_is_none_of_these(own, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"decoder.config\.json is missing: this folder is no released cascade"):
+        UnCLIP.from_pretrained(tmp_path / "empty")
+    (own / "text_proj" / "config.json").write_text('{"half')
+    with pytest.raises(ValueError, match=r"text_proj.config\.json is damaged"):
+        UnCLIP.from_pretrained(own)
+
+
+# ---- names, and the download ----
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache, offline, on a disk with room."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    disk = SimpleNamespace(free=20e9)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: disk)
+    return SimpleNamespace(disk=disk, repository=tmp_path / "hub" / "models--kakaobrain--karlo-v1-alpha")
+
+
+@pytest.mark.parametrize("name, meant", [("carlo", "karlo"), ("scene", "scenes"),
+                                         ("kakaobrain/karlo", "kakaobrain/karlo-v1-alpha")])  # fmt: skip
+def test_an_unknown_name_gets_a_suggestion(name, meant):
+    with pytest.raises(ValueError, match=f"no model '{name}': did you mean '{meant}'"):
+        UnCLIP.from_pretrained(name)
+
+
+@pytest.mark.parametrize("name", ["karlo", "kakaobrain/karlo-v1-alpha"])
+def test_offline_and_not_cached_says_what_would_come_where(hub, name):
+    with pytest.raises(ConnectionError, match=r"kakaobrain/karlo-v1-alpha \(13\.7 GB, commit 5ee4529\)") as error:
+        UnCLIP.from_pretrained(name)
+    assert str(hub.repository) in str(error.value)
+
+
+def test_a_full_disk_is_noticed_before_the_download(hub):
+    hub.disk.free = 3e9
+    with pytest.raises(OSError, match=r"needs 13\.7 GB more in .*, and the disk has 3\.0 GB"):
+        UnCLIP.from_pretrained("karlo")
+
+
+def test_a_cached_release_needs_no_network(hub, folder):
+    shutil.copytree(folder, hub.repository / "snapshots" / ("5ee4529" + 33 * "0"))
+    assert UnCLIP.from_pretrained("karlo").decoder.config.size == SIZE
+
+
+def test_the_pinned_commit_and_only_the_needed_files_are_fetched(hub, monkeypatch):
+    calls, commits = [], [SimpleNamespace(commit_id=start + 33 * "a") for start in ("fffffff", "5ee4529")]
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_commits", lambda self, repository: commits)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *args, **kw: calls.append((args, kw)) or "there")
+    download.fetch(download.RELEASES["karlo"])
+    (repository,), options = calls[0]
+    assert (repository, options["revision"]) == ("kakaobrain/karlo-v1-alpha", commits[1].commit_id)
+    kept = huggingface_hub.utils.filter_repo_objects(
+        ["prior/config.json", f"prior/{WEIGHTS}", "prior/diffusion_pytorch_model.bin", "model.ckpt",
+         "text_encoder/pytorch_model.bin", "text_encoder/model.safetensors"], allow_patterns=options["allow_patterns"])  # fmt: skip
+    assert list(kept) == ["prior/config.json", f"prior/{WEIGHTS}", "text_encoder/model.safetensors"]

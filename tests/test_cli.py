@@ -1,0 +1,306 @@
+"""The command line in this process, on a tiny cascade: pictures, one-line errors, and no file left behind."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers import normal, randomise, ship, tiny_cascade, tiny_folder
+from PIL import Image
+
+from minunclip import doctor, draw, evaluate, model_card
+from minunclip.__main__ import main
+from minunclip.draw import contact_sheet, to_pil
+from minunclip.judge import Judge, JudgeConfig
+from minunclip.metrics import Share
+from minunclip.stage import STAGES, sha256
+from minunclip.unclip import UnCLIP
+
+CAPTION = "a big red circle above a small blue square"
+
+
+@pytest.fixture(scope="module")
+def cascade() -> UnCLIP:
+    return tiny_cascade()
+
+
+@pytest.fixture
+def tiny(cascade, monkeypatch, tmp_path) -> None:
+    """`scenes` is the tiny cascade, on the CPU, and the current folder is an empty one."""
+    from minunclip.weights import load_cascade
+
+    load = lambda name, device="cpu": cascade if name == "scenes" else load_cascade(name, device)  # noqa: E731
+    monkeypatch.setattr(UnCLIP, "from_pretrained", load)
+    monkeypatch.setattr(draw, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.chdir(tmp_path)
+
+
+# ---- draw
+
+
+def test_draw_writes_a_picture(tiny, tmp_path, cascade, capsys):
+    assert main(["draw", CAPTION, "--out", "circle.png", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.strip() == "circle.png"
+    with Image.open(tmp_path / "circle.png") as picture:
+        assert (picture.size, picture.mode, picture.format) == ((128, 128), "RGB", "PNG")
+        assert CAPTION in picture.text["Description"] and "seed 3" in picture.text["Description"]
+        expected = cascade.sample([CAPTION], seed=3).image[0]
+        assert np.array_equal(np.asarray(picture), np.asarray(to_pil(expected)))
+    assert [path.name for path in tmp_path.iterdir()] == ["circle.png"]
+
+
+def test_the_same_seed_gives_the_same_bytes(tiny, tmp_path):
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        assert main(["draw", CAPTION, "--out", f"{name}.png", "--seed", seed]) == 0
+    a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_draw_at_a_size_and_several_captions(tiny, size):
+    assert main(["draw", "a star", "a fish", "a moon", "--size", str(size)]) == 0
+    with Image.open("picture.png") as picture:
+        assert picture.size == (3 * size + 8, size)
+
+
+def test_every_option_reaches_the_settings(tiny, monkeypatch, cascade):
+    seen = {}
+    stream = cascade.stream
+
+    def spy(captions, seed, size, settings):
+        seen.update(captions=captions, seed=seed, size=size, settings=settings)
+        return stream(captions, seed, size, settings)
+
+    monkeypatch.setattr(cascade, "stream", spy)
+    options = ["--seed", "5", "--size", "32", "--guidance", "3.5", "--prior-guidance", "1.5", "--steps", "6",
+               "--prior-steps", "7", "--candidates", "3"]  # fmt: skip
+    assert main(["draw", CAPTION, *options]) == 0
+    changed = replace(cascade.settings, decoder_guidance=3.5, prior_guidance=1.5, decoder_steps=6, prior_steps=7,
+                      candidates=3)  # fmt: skip
+    assert seen == {"captions": [CAPTION], "seed": 5, "size": 32, "settings": changed}
+
+
+BAD = {
+    "an unknown word": (["a red trangle"], "does not know the word 'trangle'", "did you mean 'triangle'"),
+    "an empty caption": ([""], "the caption is empty", ""),
+    "a blank caption": (["a star", "  "], "the caption is empty", ""),
+    "a caption too long": (["red " * 31], "31 words", "at most 30"),
+    "too much guidance": ([CAPTION, "--guidance", "99"], "decoder_guidance is 99", "50"),
+    "negative guidance": ([CAPTION, "--prior-guidance", "-1"], "prior_guidance is -1", "0"),
+    "no number": ([CAPTION, "--guidance", "nan"], "decoder_guidance is nan", ""),
+    "too few steps": ([CAPTION, "--steps", "1"], "decoder_steps is 1", "2 to 1000"),
+    "too many steps": ([CAPTION, "--prior-steps", "1001"], "prior_steps is 1001", "2 to 1000"),
+    "no candidates": ([CAPTION, "--candidates", "0"], "candidates is 0", "at least one"),
+    "a size that is not there": ([CAPTION, "--size", "100"], "cannot draw at 100 pixels", "[32, 64, 128]"),
+    "a missing folder": ([CAPTION, "--out", "nowhere/a.png"], "cannot write nowhere/a.png", "choose another --out"),
+    "a folder": ([CAPTION, "--out", "folder.png"], "folder.png is a folder", "choose another --out"),
+    "another format": ([CAPTION, "--out", "a.jpg"], "a.jpg is no PNG file name", ".png"),
+    "an unknown model": ([CAPTION, "--model", "scene"], "there is no model 'scene'", "did you mean 'scenes'"),
+    "a seed out of range": ([CAPTION, "--seed", str(10**30)], "seed", str(10**30)),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_mistake_is_one_line_and_leaves_no_file(tiny, tmp_path, capsys, name):
+    arguments, *messages = BAD[name]
+    (tmp_path / "folder.png").mkdir()
+    assert main(["draw", *arguments]) == 2
+    error = capsys.readouterr().err.split("\r")[-1].strip()  # behind a progress bar, if there was one
+    lines = [line for line in error.splitlines() if not line.startswith("drawing:")]
+    assert len(lines) == 1 and lines[0].startswith("minunclip: ")
+    assert all(message in lines[0] for message in messages), lines[0]
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder.png"]
+
+
+def test_a_folder_without_permission_is_refused_before_the_work(tiny, monkeypatch, capsys):
+    monkeypatch.setattr("minunclip.draw.os.access", lambda path, mode: False)
+    assert main(["draw", CAPTION]) == 2
+    assert capsys.readouterr().err == "minunclip: cannot write picture.png: permission denied; choose another --out\n"
+
+
+def test_a_failing_save_leaves_the_old_picture(tiny, tmp_path, monkeypatch, capsys):
+    assert main(["draw", CAPTION]) == 0
+    before = (tmp_path / "picture.png").read_bytes()
+
+    def full(self, file, *args, **kwargs):
+        file.write(b"half of it")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert main(["draw", CAPTION, "--seed", "1"]) == 2
+    assert "no space left on device" in capsys.readouterr().err
+    assert (tmp_path / "picture.png").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_a_tampered_weight_file_is_named(tmp_path, monkeypatch, capsys):
+    folder = tiny_folder(tmp_path)
+    ship(monkeypatch, folder)
+    out = tmp_path / "picture.png"
+    assert main(["draw", CAPTION, "--out", str(out), "--steps", "2", "--prior-steps", "2"]) == 0
+    out.unlink()
+    tamper(folder / "decoder.safetensors")
+    capsys.readouterr()
+    assert main(["draw", CAPTION, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "decoder.safetensors is not the file that was shipped" in error
+    assert not out.exists()
+
+
+def tamper(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["draw"], ["draw", CAPTION, "--seed", "x"], ["train", "unet"]])
+def test_what_cannot_be_parsed_exits_with_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 2 and "usage: minunclip" in capsys.readouterr().err
+
+
+def test_bad_arguments_of_train_and_evaluate(capsys, tmp_path):
+    assert main(["train", "judge", "--steps", "0", "--out", str(tmp_path / "judge.safetensors")]) == 2
+    assert capsys.readouterr().err == "minunclip: --steps is 0: train for one step or more\n"
+    assert main(["evaluate", "--captions", "3", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "minunclip: --captions is 3: measure at least 10\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_says_so(tiny, monkeypatch, capsys):
+    monkeypatch.setattr("minunclip.draw.draw", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(["draw", CAPTION]) == 130
+    assert capsys.readouterr().err == "minunclip: stopped\n"
+
+
+# ---- pictures
+
+
+def test_to_pil_rounds_and_clips():
+    image = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]).view(1, 1, 5).expand(3, 1, 5)
+    assert np.asarray(to_pil(image))[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_a_contact_sheet_puts_pictures_in_reading_order():
+    images = torch.linspace(-1, 1, 5).view(5, 1, 1, 1).expand(5, 3, 6, 6)
+    sheet = np.asarray(contact_sheet(images, columns=3, gap=2))[..., 0]
+    assert sheet.shape == (14, 22)
+    assert [int(sheet[y, x]) for y in (0, 8) for x in (0, 8, 16)] == [0, 64, 128, 191, 255, 255]
+    assert (sheet[6:8] == 255).all() and (sheet[:, 6:8] == 255).all()
+
+
+# ---- doctor
+
+
+def test_doctor_lists_every_check(tmp_path, monkeypatch, capsys):
+    ship(monkeypatch, tiny_folder(tmp_path))
+    monkeypatch.setattr(doctor, "packages", lambda: "all there")
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[6:24].strip() for line in lines] == list(doctor.CHECKS)
+    assert all(line.startswith("OK") for line in lines)
+    assert "6 files" in next(line for line in lines if "weights" in line)
+
+
+def test_doctor_finds_tampered_and_missing_weights(tmp_path, monkeypatch, capsys):
+    folder = tiny_folder(tmp_path)
+    ship(monkeypatch, folder)
+    tamper(folder / "prior.safetensors")
+    assert main(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(doctor.CHECKS)
+    (bad,) = [line for line in lines if line.startswith("FAIL")]
+    assert "weights" in bad and "prior.safetensors" in bad
+    shutil.rmtree(folder)
+    assert main(["doctor"]) == 1
+    assert "FAIL  weights            no weights in" in capsys.readouterr().out
+
+
+def test_doctor_survives_a_check_that_breaks(monkeypatch):
+    monkeypatch.setattr(doctor, "CHECKS", {"Python": doctor.python, "luck": lambda: 1 / 0})
+    text, healthy = doctor.report()
+    assert not healthy and "FAIL  luck               division by zero" in text
+
+
+def test_doctor_names_missing_packages(monkeypatch):
+    monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-thing"))
+    with pytest.raises(RuntimeError, match="missing no-such-thing: run `pip install"):
+        doctor.packages()
+
+
+# ---- evaluate and the model card, in small
+
+
+@pytest.fixture
+def bench(cascade) -> evaluate.Bench:
+    from minunclip.scenes import Scenes
+
+    items = [Scenes("test")[i] for i in range(12)]
+    return evaluate.Bench(cascade, randomise(Judge(JudgeConfig(width=8))), items, 0)
+
+
+def test_groups_and_batches_of_a_bench(bench):
+    groups = [bench.group(n) for n in (1, 2, 3)]
+    assert sorted(sum(groups, [])) == list(range(12))
+    assert all(bench.items[i].statement.relations for i in bench.group(2, related=True))
+    assert [len(part) for part in bench.batches(size=5)] == [5, 5, 2]
+    assert [item for part in bench.batches(7, 3) for item in part] == bench.items[:7]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("part", evaluate.PARTS[:-1], ids=lambda part: part.__name__)
+def test_every_part_measures_shares(bench, part):
+    rows = part(bench)
+    assert rows
+    for values in rows.values():
+        for name, value in values.items():
+            assert (isinstance(value, Share) and 0 <= value.value <= 1) or abs(value) < 100, name
+
+
+@torch.no_grad()
+def test_a_perfect_judge_scores_one(bench, monkeypatch):
+    """With a judge that knows the answers, the table of renders says 1 everywhere."""
+    from minunclip.scenes import Scenes
+
+    known = iter([Scenes("test", seed=1)[i].scene for i in range(48)])
+    monkeypatch.setattr(bench.judge, "read", lambda images: [next(known) for _ in images])
+    (shares,) = evaluate.judge_rows(bench).values()
+    assert {share.value for share in shares.values()} == {1.0} and shares["style"].total == 48
+
+
+@torch.no_grad()
+def test_a_decoder_of_given_embeddings_depends_on_them(cascade):
+    z_i = normal(2, 12)
+    first = evaluate.decode(cascade, z_i, ["", "a star"], seed=4)
+    assert first.shape == (2, 3, 32, 32)
+    assert torch.equal(first, evaluate.decode(cascade, z_i, ["", "a star"], seed=4))
+    assert not torch.allclose(first, evaluate.decode(cascade, -z_i, ["", "a star"], seed=4), atol=1e-3)
+
+
+def test_the_results_as_a_table_and_as_json():
+    rows = {"clip": {"kind": Share(9, 10)}, "seconds": {"to 32 px": 0.456}}
+    assert evaluate.markdown(rows).splitlines()[2:] == [
+        "| **clip** | |", f"| kind | {Share(9, 10)} |", "| **seconds** | |", "| to 32 px | 0.46 |",
+    ]  # fmt: skip
+    found = json.loads(json.dumps(evaluate.as_json(rows, 10, 0, torch.device("cpu"))))
+    assert found["rows"]["clip"]["kind"] == {"value": 0.9, "interval": list(Share(9, 10).interval), "n": 10}
+    assert found["rows"]["seconds"] == {"to 32 px": 0.456}
+
+
+def test_the_model_card_lists_every_file(tmp_path, monkeypatch):
+    folder = tiny_folder(tmp_path)
+    monkeypatch.setattr(model_card, "weights_folder", lambda name: folder)
+    card = model_card.model_card("| the | table |", 1000, 7, "an abacus")
+    for stage in STAGES:
+        assert f"`{sha256(folder / f'{stage}.safetensors')[:16]}`" in card
+        assert f"`minunclip train {stage} " in card
+    assert all(text in card for text in ("| the | table |", "1000 captions", "seed 7", "an abacus", "8 kinds"))
+    assert "{" not in card.replace("{stage}", "")
+
+
+def test_evaluate_writes_its_files_whole(tmp_path):
+    evaluate.write(tmp_path / "new" / "a.json", "{}\n")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]
