@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .gaussian import gaussian_kl, log_likelihood_8bit
+
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -54,6 +56,8 @@ class DiffusionConfig:
         "v" a mixture of both (Salimans & Ho 2022).
     learned_variance: the network returns twice the channels; the second half says how much noise a sampling
         step adds (Nichol & Dhariwal 2021, section 3.1). Pictures in [-1, 1] only.
+    weighting: "target" compares the prediction with the target, whatever it is; "x0" compares the x_0 that it
+        implies: little noise then weighs little, and what the picture shows is learned sooner.
     clip: samplers clamp each estimate of x_0 to [-clip, clip]; None for data without bounds.
     """
 
@@ -61,6 +65,7 @@ class DiffusionConfig:
     steps: int = 1000
     target: str = "eps"
     learned_variance: bool = False
+    weighting: str = "target"
     clip: float | None = 1.0
 
     def __post_init__(self):
@@ -68,6 +73,8 @@ class DiffusionConfig:
             raise ValueError(f"DiffusionConfig: schedule {self.schedule!r} is none of {list(SCHEDULES)}.")
         if self.target not in TARGETS:
             raise ValueError(f"DiffusionConfig: target {self.target!r} is none of {list(TARGETS)}.")
+        if self.weighting not in ("target", "x0"):
+            raise ValueError(f"DiffusionConfig: weighting {self.weighting!r} is neither 'target' nor 'x0'.")
         if self.steps < 2:
             raise ValueError(f"DiffusionConfig: steps is {self.steps}; a diffusion needs 2 or more.")
 
@@ -194,10 +201,20 @@ class Diffusion:
         x_0, eps = x_0.float(), eps.float()
         x_t = self.q_sample(x_0, t, eps)
         prediction, logits = self.split(denoiser(x_t, t), x_t)
-        simple = _mean((prediction - self.target_of(x_0, eps, t)) ** 2)
+        simple = _mean(self.weight(t, x_t) * (prediction - self.target_of(x_0, eps, t)) ** 2)
         if logits is None:
             return simple
         return simple + 0.001 * self.config.steps * self.vlb_term(x_0, x_t, t, prediction, logits)
+
+    def weight(self, t: Tensor, like: Tensor) -> Tensor:
+        """What turns the squared error of the target into that of x_0, if the config asks for it: (B, 1, ...).
+
+        Salimans & Ho 2022, section 4: the target decides how much each noise level counts, unless one says so.
+        """
+        signal, sigma = self.scales(t, like)
+        if self.config.weighting == "target" or self.config.target == "x0":
+            return torch.ones_like(signal)
+        return sigma**2 if self.config.target == "v" else (sigma / signal) ** 2
 
     def vlb_term(self, x_0: Tensor, x_t: Tensor, t: Tensor, prediction: Tensor, logits: Tensor) -> Tensor:
         """One term of the variational bound for each example, (B,), in bits per dimension.
@@ -210,8 +227,8 @@ class Diffusion:
         mean, log_variance = self.posterior(guess, x_t, t, t - 1)[0], self.log_variance(logits, t, t - 1)
         true_mean = self.posterior(x_0, x_t, t, t - 1)[0]
         true_log_variance = self.log_variance(-torch.ones_like(logits), t, t - 1)
-        kl = _gaussian_kl(true_mean, true_log_variance, mean, log_variance)
-        nll = -_log_likelihood_8bit(x_0, mean, log_variance)
+        kl = gaussian_kl(true_mean, true_log_variance, mean, log_variance)
+        nll = -log_likelihood_8bit(x_0, mean, log_variance)
         return torch.where(t == 0, _mean(nll), _mean(kl)) / math.log(2)
 
 
@@ -225,24 +242,3 @@ def _at(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
 
 def _mean(x: Tensor) -> Tensor:
     return x.flatten(1).mean(dim=1)  # (B,)
-
-
-def _gaussian_kl(mean_p: Tensor, log_variance_p: Tensor, mean_q: Tensor, log_variance_q: Tensor) -> Tensor:
-    """KL(p || q) of two diagonal Gaussians, elementwise, in nats."""
-    log_ratio = log_variance_p - log_variance_q
-    distance = (mean_p - mean_q) ** 2 * (-log_variance_q).exp()
-    return 0.5 * (torch.expm1(log_ratio) - log_ratio + distance)
-
-
-def _log_likelihood_8bit(x_0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Log of the Gaussian's mass in the bin of x_0, elementwise: 256 bins of width 2/255 centred on -1 .. 1.
-
-    The two outermost bins reach to infinity, so that the 256 of them sum to one. A bin has the mass of its
-    mirror image about the mean; taking the one below keeps float32 from subtracting two numbers close to 1.
-    """
-    std, black, white = (0.5 * log_variance).exp(), x_0 < -0.999, x_0 > 0.999
-    centre = torch.where(black, x_0 - mean, torch.where(white, mean - x_0, -(x_0 - mean).abs()))
-    scale = -math.sqrt(0.5) / std  # the normal distribution function is Phi(z) = erfc(-z / sqrt(2)) / 2
-    upper = torch.erfc((centre + 1 / 255) * scale)
-    lower = torch.erfc((centre - 1 / 255) * scale).masked_fill(black | white, 0)
-    return ((upper - lower) / 2).clamp(min=1e-12).log()

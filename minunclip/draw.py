@@ -64,7 +64,7 @@ def draw(
     check_writable(out)
     cascade = UnCLIP.from_pretrained(model, best_device())
     chosen: Settings = replace(cascade.settings, **settings)
-    with tqdm(desc="drawing", unit=" steps", disable=quiet) as bar:
+    with tqdm(desc="drawing", unit=" steps", delay=1, disable=quiet) as bar:  # bad input fails before it shows
         for progress in cascade.stream(captions, seed, size, settings=chosen):
             bar.set_postfix_str(f"{progress.stage} {progress.done}/{progress.total}", refresh=False)
             bar.update()

@@ -76,8 +76,7 @@ class Judge(Stage):
     def loss(self, images: Tensor, truth: dict[str, Tensor]) -> Tensor:
         """The mean cross-entropy of all questions."""
         logits = self(images)
-        losses = [F.cross_entropy(logits[name].float(), truth[name].to(images.device)) for name in logits]
-        return torch.stack(losses).mean()
+        return torch.stack([mean_loss(logits[name].float(), truth[name].to(images.device)) for name in logits]).mean()
 
     @torch.no_grad()
     def read(self, images: Tensor) -> list[Scene]:
@@ -90,6 +89,11 @@ class Judge(Stage):
         count = len(LAYOUTS[value["layout"]])
         things = tuple(Thing(*(value[f"{fact} {n}"] for fact in THING_FACTS)) for n in range(count))
         return Scene(things, *(value[fact] for fact in SCENE_FACTS))
+
+
+def mean_loss(logits: Tensor, answers: Tensor) -> Tensor:
+    """The mean cross-entropy over the pictures that have an answer; zero if none has."""
+    return F.cross_entropy(logits, answers, reduction="sum") / (answers != ABSENT).sum().clamp(min=1)
 
 
 def conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Module:

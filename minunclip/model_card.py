@@ -61,7 +61,7 @@ def file_table(folder: Path) -> str:
         if path.is_file():
             metadata, weights = read(path)
             lines.append(_row(stage, path, metadata, weights))
-            remarks += [f"- {stage}: {metadata['remark']}"] * ("remark" in metadata)
+            remarks += [f"- {stage}: {metadata['remark']}"] if "remark" in metadata else []
     return "\n".join([*lines, *([""] if remarks else []), *remarks])
 
 

@@ -127,10 +127,10 @@ class DecoderRecipe:
             context_width=128, patch=2,
         ),
         size=32, z_width=128, text_width=128,
-        diffusion=DiffusionConfig(target="v", learned_variance=True),
+        diffusion=DiffusionConfig(target="v", learned_variance=True, weighting="x0"),
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=7000, batch=32, lr=8e-4, ema=0.998),
+        "cpu": TrainConfig(steps=7200, batch=32, lr=2e-3, ema=0.995),
         "gpu": TrainConfig(steps=20000, batch=384, lr=1e-3, ema=0.9995, warmup=500),
     }
 
@@ -158,7 +158,7 @@ class UpsamplerRecipe:
         self.dataset = Scenes("train", ENDLESS, seed=3 + number)
         batch = 64 if number == 1 else 8
         self.profiles = {
-            "cpu": TrainConfig(steps=1000, batch=batch, lr=1.2e-3, ema=0.99),
+            "cpu": TrainConfig(steps=2000 if number == 1 else 700, batch=batch, lr=1.2e-3, ema=0.99),
             "gpu": TrainConfig(steps=6000, batch=8 * batch, lr=1.2e-3),
         }
         self.config = UpsamplerConfig(
@@ -167,7 +167,7 @@ class UpsamplerRecipe:
                 groups=16, patch=4,
             ),
             size=self.size, low_size=self.low,
-            diffusion=DiffusionConfig(schedule="cosine" if number == 1 else "linear", target="v"),
+            diffusion=DiffusionConfig(schedule="cosine" if number == 1 else "linear", target="x0"),
         )  # fmt: skip
 
     def build(self) -> Upsampler:
@@ -220,6 +220,7 @@ def batches(recipe, config: TrainConfig, workers: int = 0):
         order = range(first_step * config.batch, config.steps * config.batch)
         return iter(DataLoader(
             recipe.dataset, config.batch, sampler=order, collate_fn=recipe.collate, num_workers=workers,
+            generator=torch.Generator(),    # or each start would draw from the global one, and move dropout
         ))  # fmt: skip
 
     return start

@@ -117,7 +117,7 @@ class Trainer:
         """Go on where a checkpoint stopped. Raises ValueError if it is damaged or of another training."""
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError):
+        except (OSError, RuntimeError, EOFError, UnpicklingError):
             raise ValueError(f"{path} is damaged: start again with --fresh") from None
         ours, theirs = asdict(self.config), state["config"]
         if different := [name for name in ours if ours[name] != theirs.get(name) and name != "save_every"]:

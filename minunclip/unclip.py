@@ -133,6 +133,8 @@ class UnCLIP:
         """
         if size is not None and size not in self.sizes:
             raise ValueError(f"this model cannot draw at {size} pixels: choose one of {self.sizes}")
+        if abs(seed) >= 10**15:
+            raise ValueError(f"the seed is {seed}: choose a smaller one, below 10**15")
         if self.prior is None:
             raise ValueError("this model has no prior, so it cannot draw captions: load one that has, such as 'karlo'")
         drawing = Drawing(list(captions), seed, settings or self.settings)

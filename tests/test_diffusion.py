@@ -270,3 +270,20 @@ def test_the_loss_is_float32_under_autocast():
     assert seen[0].dtype == torch.bfloat16 and loss.dtype == torch.float32
     outside = Diffusion(LEARNED).loss(lambda *_: seen[0].float(), x_0, t, eps)
     assert_close(loss, outside, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("target", ["eps", "v", "x0"])
+def test_weighting_by_x0_is_the_squared_error_of_the_x0_that_the_prediction_implies(target):
+    diffusion = Diffusion(DiffusionConfig(target=target, weighting="x0"))
+    generator = torch.Generator().manual_seed(0)
+    x_0, eps, guess = (torch.randn(6, 3, 4, 4, generator=generator) for _ in range(3))
+    t = torch.tensor([30, 100, 300, 500, 700, 900])
+    x_t = diffusion.q_sample(x_0, t, eps)
+    implied = diffusion.solve(guess, x_t, t)[0]
+    expected = (implied - x_0).square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(diffusion.loss(lambda *_: guess, x_0, t, eps), expected, rtol=2e-3, atol=1e-5)
+
+
+def test_an_unknown_weighting_is_refused():
+    with pytest.raises(ValueError, match="weighting 'snr'"):
+        DiffusionConfig(weighting="snr")

@@ -73,3 +73,11 @@ def test_the_loss_is_small_for_right_answers_and_ignores_absent_things(judge, sc
     assert judge.loss(images, truth) < 1e-6
     right["style"] = right["style"].roll(1, dims=1)
     assert judge.loss(images, truth) == pytest.approx(50 / len(heads()), rel=1e-4)
+
+
+def test_the_loss_of_scenes_without_a_third_thing_is_a_number(judge, scenes):
+    one = [scene for scene in scenes if len(scene.things) == 1][:2]
+    images, truth = normal(2, 3, 32, 32), labels(one)
+    logits = judge(images)
+    asked = [F.cross_entropy(logits[name], truth[name]) for name in truth if not name.endswith(("1", "2"))]
+    torch.testing.assert_close(judge.loss(images, truth), sum(asked) / len(heads()))

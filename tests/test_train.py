@@ -162,7 +162,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, share):
     trained(4, checkpoint)
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match="run.checkpoint is damaged") as error:
+    with pytest.raises(ValueError, match="run.checkpoint is damaged: start again with --fresh") as error:
         Trainer(build(), CONFIG).load(checkpoint)
     assert "\n" not in str(error.value)
 

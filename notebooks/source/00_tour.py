@@ -249,7 +249,7 @@ x_t = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed)).t
 t = torch.tensor([600], device=device)
 
 def predict(w):
-    return cascade.decoder_denoiser(drawing.z_i, drawing.text, w)(x_t, t)[:, :3]  # v; the other 3 channels are its variance
+    return cascade.decoder_denoiser(drawing.z_i, drawing.text, w)(x_t, t)[:, :3]  # v; the rest is its variance
 
 nothing_known, caption_known = predict(0), predict(1)
 by_hand = nothing_known + 3 * (caption_known - nothing_known)

@@ -1,8 +1,19 @@
 """The tiny Karlo: made once, run once by diffusers, loaded once by us."""
 
 import copy
+import functools
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_vocabulary():
+    """Reading CLIP's vocabulary takes a second, and each cascade would do it again."""
+    import open_clip
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(open_clip, "SimpleTokenizer", functools.cache(open_clip.SimpleTokenizer))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -38,4 +49,5 @@ def loaded(folder):
 @pytest.fixture
 def cascade(loaded):
     """A copy that a test may spoil."""
-    return copy.deepcopy(loaded)
+    shared = loaded.clip.tokenizer
+    return copy.deepcopy(loaded, {id(shared): shared})

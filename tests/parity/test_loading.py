@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import huggingface_hub
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from minunclip import download
 from minunclip.released import KARLO, load_clip, load_prior, load_released
+from minunclip.text import Text
 from minunclip.unclip import UnCLIP
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -42,7 +44,7 @@ def test_weights_are_all_there_and_ready(loaded):
 def test_draws_in_half_precision(folder):
     cascade = UnCLIP.from_pretrained(folder, dtype=torch.bfloat16)
     assert {p.dtype for p in cascade.decoder.parameters()} == {torch.bfloat16}
-    settings = SimpleNamespace(**{**vars(KARLO), "prior_steps": 2, "decoder_steps": 2, "upsampler_steps": (2,)})
+    settings = replace(KARLO, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))
     drawing = cascade.sample(CAPTIONS, settings=settings)
     assert drawing.image.shape == (2, 3, 64, 64) and drawing.image.isfinite().all()
 
@@ -57,13 +59,11 @@ def test_a_prior_of_other_width_and_clip_loads_by_its_config(tmp_path):
     UnCLIPScheduler(prediction_type="sample", clip_sample_range=10.0).save_pretrained(tmp_path / "scheduler")
     ours = load_prior(tmp_path)
     assert (ours.config.z_width, ours.config.diffusion.clip) == (48, 10.0)
-    z_t, tokens, mask = normal(2, 48, seed=2), normal(2, 77, 48, seed=3), torch.arange(77)[None] < torch.tensor([[5], [77]])
-    text = SimpleNamespace(embed=z_t, tokens=tokens, mask=mask)
-    from minunclip.text import Text
-
+    z_t, tokens = normal(2, 48, seed=2), normal(2, 77, 48, seed=3)
+    mask = torch.arange(77) < torch.tensor([[5], [77]])
     with torch.no_grad():
         expected = theirs(normal(2, 48), 500, z_t, tokens, mask).predicted_image_embedding
-        actual = ours(normal(2, 48), torch.tensor([500, 500]), Text(**vars(text)))
+        actual = ours(normal(2, 48), torch.tensor([500, 500]), Text(z_t, tokens, mask))
     assert relative_error(actual, expected) < 5e-6
 
 
@@ -187,7 +187,7 @@ def test_the_pinned_commit_and_only_the_needed_files_are_fetched(hub, monkeypatc
     download.fetch(download.RELEASES["karlo"])
     (repository,), options = calls[0]
     assert (repository, options["revision"]) == ("kakaobrain/karlo-v1-alpha", commits[1].commit_id)
-    kept = huggingface_hub.utils.filter_repo_objects(
-        ["prior/config.json", f"prior/{WEIGHTS}", "prior/diffusion_pytorch_model.bin", "model.ckpt",
-         "text_encoder/pytorch_model.bin", "text_encoder/model.safetensors"], allow_patterns=options["allow_patterns"])  # fmt: skip
+    files = ["prior/config.json", f"prior/{WEIGHTS}", "prior/diffusion_pytorch_model.bin", "model.ckpt",
+             "text_encoder/pytorch_model.bin", "text_encoder/model.safetensors"]  # fmt: skip
+    kept = huggingface_hub.utils.filter_repo_objects(files, allow_patterns=options["allow_patterns"])
     assert list(kept) == ["prior/config.json", f"prior/{WEIGHTS}", "text_encoder/model.safetensors"]
