@@ -107,8 +107,9 @@ def blur(images: torch.Tensor, sigma: torch.Tensor, radius: int) -> torch.Tensor
     kernel = kernel.repeat_interleave(c, dim=0)[:, None]                         # (B * C, 1, 2 * radius + 1)
     padded = F.pad(images, (radius,) * 4, mode="replicate")
     flat = rearrange(padded, "b c h w -> 1 (b c) h w")
-    flat = F.conv2d(flat, kernel[:, :, None, :], groups=b * c)                   # along the rows
-    flat = F.conv2d(flat, kernel[:, :, :, None], groups=b * c)                   # along the columns
+    with torch.autocast(images.device.type, enabled=False):                      # bf16 would add grain
+        flat = F.conv2d(flat, kernel[:, :, None, :], groups=b * c)               # along the rows
+        flat = F.conv2d(flat, kernel[:, :, :, None], groups=b * c)               # along the columns
     return rearrange(flat, "1 (b c) h w -> b c h w", b=b)
 
 

@@ -158,7 +158,7 @@ class UpsamplerRecipe:
         self.dataset = Scenes("train", ENDLESS, seed=3 + number)
         batch = 64 if number == 1 else 8
         self.profiles = {
-            "cpu": TrainConfig(steps=2000 if number == 1 else 700, batch=batch, lr=1.2e-3, ema=0.99),
+            "cpu": TrainConfig(steps=4000 if number == 1 else 700, batch=batch, lr=1.2e-3, ema=0.99),
             "gpu": TrainConfig(steps=6000, batch=8 * batch, lr=1.2e-3),
         }
         self.config = UpsamplerConfig(

@@ -177,3 +177,11 @@ def test_each_fault_changes_the_picture(name):
 def test_jpeg_is_nearly_right():
     ramp = torch.linspace(-1, 1, 32).expand(1, 3, 32, 32)
     assert (degrade.random_jpeg(ramp, seeded()) - ramp).abs().mean() < 0.05
+
+
+def test_degradations_stay_in_float32_under_autocast():
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for spoil in (degrade.gaussian_blur, degrade.degrade):
+        plain = spoil(images, torch.Generator().manual_seed(1))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(spoil(images, torch.Generator().manual_seed(1)), plain)

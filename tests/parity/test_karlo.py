@@ -1,7 +1,7 @@
 """The released cascade against diffusers: each network alone, then the whole run with the noise replayed.
 
 Two correct programs differ by rounding: by up to 1.3e-6 in a network alone, relative. The smallest mistakes
-tried, such as another eps in a norm, are at 2e-5. In a whole run rounding grows wherever a value meets the clip,
+tried, such as another eps in a norm, are above 1e-5. In a whole run rounding grows wherever a value meets the clip,
 so there 90 % of the pixels are compared, and mistakes are far larger.
 """
 
