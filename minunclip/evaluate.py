@@ -94,7 +94,7 @@ def caption_rows(bench: Bench) -> Rows:
 def decoder_rows(bench: Bench) -> Rows:
     """Encode a render, decode it, and compare the facts; without a caption, and with it."""
     scenes, found = [], {"": [], " and the caption": []}
-    for number, part in enumerate(tqdm(list(bench.batches(len(bench.items) // 2)), desc="decoder")):
+    for number, part in enumerate(tqdm(list(bench.batches(len(bench.items) // 4)), desc="decoder")):
         z_i = bench.cascade.clip.encode_image(renders(part, 32).to(bench.cascade.device)).detach()
         scenes += [item.scene for item in part]
         for name, captions in (("", [""] * len(part)), (" and the caption", [item.caption for item in part])):

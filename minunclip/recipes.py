@@ -130,7 +130,7 @@ class DecoderRecipe:
         diffusion=DiffusionConfig(target="v", learned_variance=True, weighting="x0"),
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=7200, batch=32, lr=2e-3, ema=0.995),
+        "cpu": TrainConfig(steps=6700, batch=32, lr=1.5e-3, ema=0.995),
         "gpu": TrainConfig(steps=20000, batch=384, lr=1e-3, ema=0.9995, warmup=500),
     }
 
@@ -158,7 +158,7 @@ class UpsamplerRecipe:
         self.dataset = Scenes("train", ENDLESS, seed=3 + number)
         batch = 64 if number == 1 else 8
         self.profiles = {
-            "cpu": TrainConfig(steps=4000 if number == 1 else 700, batch=batch, lr=1.2e-3, ema=0.99),
+            "cpu": TrainConfig(steps=4000 if number == 1 else 2400, batch=batch, lr=1.2e-3, ema=0.99),
             "gpu": TrainConfig(steps=6000, batch=8 * batch, lr=1.2e-3),
         }
         self.config = UpsamplerConfig(

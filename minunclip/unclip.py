@@ -27,12 +27,12 @@ STAGES = ("prior", "decoder", "upsampler 1", "upsampler 2")
 class Settings:
     """How to sample. A guidance of 1 is none; larger follows the caption more closely, with less variety."""
 
-    prior_steps: int = 20
+    prior_steps: int = 15
     prior_guidance: float = 1.0
     candidates: int = 2                     # draw so many z_i and keep the one nearest to z_t (section 2.2)
-    decoder_steps: int = 25
-    decoder_guidance: float = 2.0
-    upsampler_steps: tuple[int, ...] = (4, 4)
+    decoder_steps: int = 15
+    decoder_guidance: float = 3.0
+    upsampler_steps: tuple[int, ...] = (2, 2)
     sampler: str = "ddim"
 
     def __post_init__(self):

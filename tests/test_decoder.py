@@ -4,7 +4,8 @@ import pytest
 import torch
 from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 from einops import rearrange
-from test_unet import TINY, TOLERANCE, diffusers_decoder, normal, randomise, relative_error, renamed
+from helpers import normal, randomise, relative_error
+from test_unet import TINY, TOLERANCE, diffusers_decoder, renamed
 
 from minunclip.decoder import Decoder, DecoderConfig
 from minunclip.diffusion import DiffusionConfig

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from diffusers import UNet2DConditionModel, UNet2DModel
+from helpers import normal, randomise, relative_error
 from torch import nn
 
 from minunclip.unet import AttentionBlock, UNet, UNetConfig
@@ -42,26 +43,6 @@ def renamed(state: dict) -> dict:
             name = name.replace(theirs, ours)
         result[name] = tensor
     return result
-
-
-def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Give every parameter, also those that start at zero, a value that matters."""
-    g = torch.Generator().manual_seed(seed)
-    for name, p in module.named_parameters():
-        noise = torch.randn(p.shape, generator=g)
-        if p.dim() > 1:
-            p.data = noise / p[0].numel() ** 0.5
-        else:
-            p.data = 0.3 * noise + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
-    return module.eval()
-
-
-def normal(*shape: int, seed: int = 1) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((actual - expected).pow(2).mean().sqrt() / expected.pow(2).mean().sqrt())
 
 
 def diffusers_decoder() -> UNet2DConditionModel:

@@ -12,7 +12,7 @@ from diffusers import PriorTransformer, UNet2DConditionModel, UNet2DModel
 from diffusers.pipelines.deprecated.unclip import UnCLIPPipeline, pipeline_unclip
 from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 from diffusers.schedulers import UnCLIPScheduler, scheduling_unclip
-from torch import nn
+from helpers import randomise
 from transformers import (
     CLIPTextConfig,
     CLIPTextModelWithProjection,
@@ -25,17 +25,6 @@ WIDTH, SIZE, LARGE = 32, 16, 64  # of z_i and z_t; sides of the pictures
 CAPTIONS = ["a corgi playing a flame-throwing trumpet", "two red cubes"]
 STEPS = {"prior": 6, "decoder": 6, "upsampler 1": 4}
 CROSS_ATTENTION = "SimpleCrossAttn{}Block2D"
-
-
-def randomise(module: nn.Module, seed: int) -> nn.Module:
-    g = torch.Generator().manual_seed(seed)
-    for name, p in module.named_parameters():
-        noise = torch.randn(p.shape, generator=g)
-        if p.dim() > 1:
-            p.data = noise / p[0].numel() ** 0.5
-        else:
-            p.data = 0.3 * noise + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
-    return module.eval()
 
 
 def text_encoder() -> CLIPTextModelWithProjection:
@@ -141,15 +130,6 @@ def reference_run(parts: dict) -> SimpleNamespace:
         pipeline_unclip.randn_tensor = scheduling_unclip.randn_tensor = draw
         UnCLIPScheduler.step = step
     return SimpleNamespace(noise=noise, samples=samples)
-
-
-def normal(*shape: int, seed: int = 1) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
-    assert actual.shape == expected.shape and expected.std() > 0.01
-    return float((actual - expected).pow(2).mean().sqrt() / expected.pow(2).mean().sqrt())
 
 
 def quantile(actual: torch.Tensor, expected: torch.Tensor) -> float:

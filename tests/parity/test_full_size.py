@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import PriorTransformer, UNet2DConditionModel, UNet2DModel
 from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
-from karlo_folder import normal, randomise, relative_error
+from helpers import normal, randomise, relative_error
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from minunclip.clip import CLIP, CLIPConfig

@@ -12,7 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from karlo_folder import CAPTIONS, LARGE, SIZE, STEPS, WIDTH, normal, quantile, relative_error, tokenizer
+from helpers import normal, relative_error
+from karlo_folder import CAPTIONS, LARGE, SIZE, STEPS, WIDTH, quantile, tokenizer
 from torch import nn
 
 import minunclip.prior

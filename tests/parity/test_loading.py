@@ -9,7 +9,8 @@ import huggingface_hub
 import pytest
 import torch
 from diffusers.schedulers import UnCLIPScheduler
-from karlo_folder import CAPTIONS, SIZE, WIDTH, image_encoder, normal, prior, relative_error
+from helpers import normal, relative_error
+from karlo_folder import CAPTIONS, SIZE, WIDTH, image_encoder, prior
 from safetensors.torch import load_file, save_file
 
 from minunclip import download
