@@ -105,11 +105,11 @@ def test_files_and_functions_are_short(path):
 # ---- nothing in git that belongs to one machine ----
 
 REGISTRIES = [  # in parts, so that this file does not name them either
-    ("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("deb", "debian", "org"), ("crates", "io"),
+    ("pypi", "org"), ("python" + "hosted", "org"), ("npmjs", "org"), ("deb", "debian", "org"), ("crates", "io"),
     ("download", "pytorch", "org"), ("anaconda", "com"), ("anaconda", "org"),
 ]  # fmt: skip
 HOSTS = [".".join(parts) for parts in REGISTRIES]
-HOMES = ["/work/", "/root/", "/home/", "Users", "/tmp/ipy" + "kernel_"]
+HOMES = [*(f"/{name}/" for name in ("work", "root", "home")), "Users", "/tmp/ipy" + "kernel_"]
 PRIVATE = re.compile("|".join([*map(re.escape, HOSTS), r"(?<![\w.~-])/(?:work|root|home|Users)/[\w.]+",
                                r"[A-Z]:\\+Users\\+\w+", re.escape(HOMES[-1])]))  # fmt: skip
 

@@ -35,6 +35,9 @@ plots.show(drawing.image, [caption], seed=seed)
 # %% [markdown]
 # Change the caption or the seed and run the cell again. The rest of the notebook follows your caption.
 #
+# Do not expect a masterpiece: the shipped models are an early training on a small CPU. Colours, places and
+# styles come out more often than shapes do. Section 5 counts, and [data/README.md](../data/README.md) has the numbers.
+#
 # **What you will see**
 #
 # 1. The caption becomes numbers: tokens, and the *text embedding* $z_t$.
