@@ -26,8 +26,8 @@ Nothing was downloaded. The judge saw renders only, never a sample of a model.
 {files}
 
 Each file holds its config and its planned training settings in the metadata, and float16 weights: averages over the
-last steps of training, unless a remark above says otherwise. `SHA256.json` lists the sums; a file that does not match is
-refused.
+last steps of training, unless a remark above says otherwise. `SHA256.json` lists the sums; a file that does not match
+is refused.
 
 ## What they can do
 

@@ -87,8 +87,8 @@ class Trainer:
             loss = loss_fn(self.model, batch, self.rng)
             if not torch.isfinite(loss):
                 raise FloatingPointError(
-                    f"the loss became {loss.item()} at step {self.step}: nothing was saved after the last "
-                    f"checkpoint; resume from it with a lower learning rate than {self.config.lr}"
+                    f"the loss became {loss.item()} at step {self.step}; the last checkpoint is kept as it was: "
+                    f"train again, from the start, with a lower learning rate than {self.config.lr}"
                 )
             loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)

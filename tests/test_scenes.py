@@ -31,7 +31,6 @@ from minunclip.scenes import (
     render,
     state,
     to_tensor,
-    vary,
 )  # fmt: skip
 from minunclip.scenes.captions import BACKGROUND_WORDS, RELATION_WORDS, SIZE_WORDS, STYLE_PREFIX, STYLE_SUFFIX
 from minunclip.scenes.dataset import for_testing
@@ -227,13 +226,6 @@ def test_relations_are_consistent():
                 assert scene.relation(j, i) == OPPOSITE[word] and OPPOSITE[OPPOSITE[word]] == word
                 truth = {"above": y_i < y_j, "below": y_i > y_j, "left of": x_i < x_j, "right of": x_i > x_j}
                 assert truth[word]
-
-
-def test_vary_changes_the_scene_facts_alone():
-    statement = full_statement(scenes(1, things=2)[0], rng(0))
-    other = vary(statement, style="crayon", background="night")
-    assert (other.things, other.relations) == (statement.things, statement.relations)
-    assert (other.style, other.background) == ("crayon", "night")
 
 
 # ---- captions read back by an independent reader

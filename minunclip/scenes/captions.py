@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from .facts import BACKGROUNDS, COLOURS, KINDS, OPPOSITE, STYLES, Scene, Statement, Thing, pick
@@ -124,11 +122,6 @@ def describe(scene: Scene, rng: np.random.Generator) -> tuple[str, Statement]:
 def full_statement(scene: Scene, rng: np.random.Generator) -> Statement:
     """Everything that a caption could say of the scene."""
     return state(scene, rng, dict.fromkeys(CHANCES, 1.0))
-
-
-def vary(statement: Statement, **changes) -> Statement:
-    """The same statement with another background or style: `vary(statement, style="crayon")`."""
-    return replace(statement, **changes)
 
 
 def _words() -> tuple[str, ...]:
