@@ -50,7 +50,7 @@ class ClipRecipe:
         text_width=128, text_layers=4, text_heads=4, context=32, vocabulary=VOCABULARY, activation="gelu",
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=2400, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
+        "cpu": TrainConfig(steps=7200, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
         "gpu": TrainConfig(steps=8000, batch=1024, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=500),
     }
 

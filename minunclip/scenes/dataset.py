@@ -86,17 +86,25 @@ def change(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def _change_one(scene: Scene, rng: np.random.Generator) -> Scene:
-    what = rng.choice(("background", "style", "kind", "kind", "colour", "size", "order", "order"))
+    what = rng.choice(("background", "style", "kind", "kind", "colour", "size", "order", "order", "order"))
     if what == "background":
         return replace(scene, background=pick(rng, BACKGROUNDS))
     if what == "style":
         return replace(scene, style=pick(rng, STYLES))
     things = list(scene.things)
     if what == "order" and len(things) > 1:
-        layouts = {1: ("alone",), 2: ("row", "column"), 3: ("one above two", "two above one")}[len(things)]
-        things = [things[n] for n in rng.permutation(len(things))]
-        return replace(scene, things=tuple(things), layout=pick(rng, layouts))
+        return _reorder(scene, rng)
     n = rng.integers(len(things))
     options = {"kind": KINDS, "colour": COLOURS, "size": SIZES}.get(what, KINDS)
     things[n] = replace(things[n], **{what if what != "order" else "kind": pick(rng, options)})
     return replace(scene, things=tuple(things))
+
+
+def _reorder(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The same things, but not where they were: what a picture shows where is the hardest thing to learn."""
+    layouts = {2: ("row", "column"), 3: ("one above two", "two above one")}[len(scene.things)]
+    while True:
+        order = rng.permutation(len(scene.things))
+        layout = pick(rng, layouts)
+        if layout != scene.layout or list(order) != sorted(order):
+            return replace(scene, things=tuple(scene.things[n] for n in order), layout=layout)
