@@ -1,50 +1,41 @@
 """What each stage trains on: its model, its data and its loss, at the scale of the scenes.
 
-A recipe is a small object: `dataset` and `collate` make the batches, `build` the model, `loss` compares.
+A recipe is a small object: `dataset` and `collate` make the batches, `build` the model, `loss` compares, and
+`finish` has the last word on the trained weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
+from .batches import ENDLESS, Batch, collate, diffusion_loss, drop, embeddings, encode
 from .clip import CLIP, CLIPConfig
 from .decoder import Decoder, DecoderConfig
 from .degrade import degrade, gaussian_blur
 from .diffusion import DiffusionConfig
 from .judge import Judge, labels
 from .prior import DiffusionPrior, PriorConfig
-from .scenes import VOCABULARY, Item, Scene, Scenes, render, to_tensor
+from .scenes import VOCABULARY, Item, Scenes, render, to_tensor
 from .train import TrainConfig
 from .unet import UNetConfig
 from .upsampler import Upsampler, UpsamplerConfig
 
-ENDLESS = 10**9
+
+class Recipe:
+    """What all recipes have. `Scenes` are their data, unless they say otherwise."""
+
+    collate = staticmethod(collate)
+    statistics = 4096                       # so many pictures tell the mean and the spread of embeddings
+
+    def finish(self, model: nn.Module) -> None:
+        """Change the trained model in place, where a recipe wants that."""
 
 
-@dataclass
-class Batch:
-    """Pictures (B, 3, S, S) in -1 to 1, their captions and their scenes."""
-
-    images: Tensor
-    captions: list[str]
-    scenes: list[Scene]
-
-
-def collate(items: list[Item]) -> Batch:
-    images = torch.stack([item.image() for item in items])
-    return Batch(images, [item.caption for item in items], [item.scene for item in items])
-
-
-class ClipRecipe:
+class ClipRecipe(Recipe):
     """Contrastive training, every picture among three siblings that differ from it in a fact or two."""
 
     dataset = Scenes("train", ENDLESS, siblings=4)
-    collate = staticmethod(collate)
     config = CLIPConfig(
         embed_width=128, image_size=32, patch=8, stem=(32, 64), image_width=160, image_layers=4, image_heads=5,
         text_width=128, text_layers=4, text_heads=4, context=32, vocabulary=VOCABULARY, activation="gelu",
@@ -60,12 +51,23 @@ class ClipRecipe:
     def loss(self, model: CLIP, batch: Batch, rng: torch.Generator) -> Tensor:
         return model.loss(batch.images.to(model.device), batch.captions)
 
+    def finish(self, model: CLIP) -> None:
+        """Turn the space of z_i and z_t so that its axes are the principal axes of z_i, the longest first.
 
-class JudgeRecipe:
+        A rotation changes no similarity. But now a mean and a standard deviation for each axis are enough to
+        whiten z_i, which is what the prior and the decoder ask for.
+        """
+        z_i, _ = embeddings(model, Scenes("train", ENDLESS, seed=9), self.statistics)
+        axes = torch.linalg.eigh(z_i.T.cov()).eigenvectors.flip(1).to(model.device)     # (D, D), in columns
+        with torch.no_grad():
+            for encoder in (model.image, model.text):
+                encoder.project.weight.copy_(axes.T @ encoder.project.weight)
+
+
+class JudgeRecipe(Recipe):
     """Supervised classification of renders, a little noisy so that no single pixel decides."""
 
     dataset = Scenes("train", ENDLESS, seed=1)
-    collate = staticmethod(collate)
     profiles = {
         "cpu": TrainConfig(steps=1800, batch=128, lr=1.5e-3, ema=0.995),
         "gpu": TrainConfig(steps=6000, batch=512, lr=1.5e-3, ema=0.998),
@@ -80,11 +82,10 @@ class JudgeRecipe:
         return model.loss((batch.images + level * noise).to(model.device), labels(batch.scenes))
 
 
-class PriorRecipe:
+class PriorRecipe(Recipe):
     """Captions and pictures through the frozen CLIP; one caption in ten is dropped (unCLIP section 2.2)."""
 
     dataset = Scenes("train", ENDLESS, seed=2)
-    collate = staticmethod(collate)
     levels = 4                              # noise levels per caption: they share the caption's prefix
     profiles = {
         "cpu": TrainConfig(steps=600, batch=128, lr=1.5e-3, ema=0.99),
@@ -99,8 +100,7 @@ class PriorRecipe:
             z_width=128, text_width=128, context=32, width=192, layers=6, heads=6,
             diffusion=DiffusionConfig(target="x0", clip=5.0),
         ))  # fmt: skip
-        pictures = collate([self.dataset[i] for i in range(2048)]).images
-        z_i = torch.cat([encode(self.clip, part) for part in pictures.split(256)]).cpu()
+        z_i, _ = embeddings(self.clip, self.dataset, self.statistics)
         prior.mean.copy_(z_i.mean(dim=0, keepdim=True))
         prior.std.copy_(z_i.std(dim=0, keepdim=True))
         return prior
@@ -116,11 +116,10 @@ class PriorRecipe:
         return model.loss(z_i, text, t, eps).mean()
 
 
-class DecoderRecipe:
+class DecoderRecipe(Recipe):
     """Pictures from z_i (dropped one time in ten) and the caption (every other time), unCLIP section 2.1."""
 
     dataset = Scenes("train", ENDLESS, seed=3)
-    collate = staticmethod(collate)
     config = DecoderConfig(
         unet=UNetConfig(
             out_channels=6, channels=64, mults=(1, 2, 2), blocks=1, attention=(1, 2), head_width=32,
@@ -138,7 +137,13 @@ class DecoderRecipe:
         self.clip = clip
 
     def build(self) -> Decoder:
-        return Decoder(self.config)
+        """A new decoder whose first layers take whitened embeddings: all that z_i tells weighs the same then."""
+        decoder = Decoder(self.config)
+        z_i, z_t = embeddings(self.clip, self.dataset, self.statistics)
+        whiten_input(decoder.z_to_time, z_i)
+        whiten_input(decoder.z_to_tokens, z_i)
+        whiten_input(decoder.text_to_time, z_t)
+        return decoder
 
     def loss(self, model: Decoder, batch: Batch, rng: torch.Generator) -> Tensor:
         z_i = encode(self.clip, batch.images)
@@ -149,7 +154,7 @@ class DecoderRecipe:
         return diffusion_loss(model, batch.images, lambda x_t, t: model(x_t, t, condition=condition), rng)
 
 
-class UpsamplerRecipe:
+class UpsamplerRecipe(Recipe):
     """Quarter crops of pictures at two sizes; the small one is made a little worse (unCLIP section 2.1)."""
 
     def __init__(self, number: int):
@@ -188,42 +193,18 @@ class UpsamplerRecipe:
         return diffusion_loss(model, high, lambda x_t, t: model(x_t, t, low), rng)
 
 
+@torch.no_grad()
+def whiten_input(linear: nn.Linear, x: Tensor) -> None:
+    """Fold (x - mean) / std into a linear layer; the std of axes with hardly any variance is raised a little."""
+    mean, std = x.mean(dim=0), x.std(dim=0)
+    linear.weight.div_((std**2 + 1e-3 * std.max() ** 2).sqrt())
+    linear.bias.sub_(linear.weight @ mean)
+
+
 def degrade_some(images: Tensor, rng: torch.Generator) -> Tensor:
     """Half of the pictures degraded, half as they are."""
     chosen = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.5
     return torch.where(chosen, degrade(images, rng), images)
-
-
-def diffusion_loss(model, images: Tensor, denoiser, rng: torch.Generator) -> Tensor:
-    """The mean loss of pictures at random timesteps."""
-    t = torch.randint(model.diffusion.config.steps, (len(images),), generator=rng)
-    eps = torch.randn(images.shape, generator=rng)
-    device = model.device
-    return model.diffusion.loss(denoiser, images.to(device), t.to(device), eps.to(device)).mean()
-
-
-@torch.no_grad()
-def encode(clip: CLIP, images: Tensor) -> Tensor:
-    return clip.encode_image(images.to(clip.device)).float()
-
-
-def drop(captions: list[str], probability: float, rng: torch.Generator) -> list[str]:
-    """Some captions replaced by the empty one: what guidance compares with."""
-    dropped = torch.rand(len(captions), generator=rng) < probability
-    return ["" if gone else caption for gone, caption in zip(dropped.tolist(), captions, strict=True)]
-
-
-def batches(recipe, config: TrainConfig, workers: int = 0):
-    """first_step -> batches. Item i of the endless dataset is in batch i // config.batch, come what may."""
-
-    def start(first_step: int) -> Iterator:
-        order = range(first_step * config.batch, config.steps * config.batch)
-        return iter(DataLoader(
-            recipe.dataset, config.batch, sampler=order, collate_fn=recipe.collate, num_workers=workers,
-            generator=torch.Generator(),    # or each start would draw from the global one, and move dropout
-        ))  # fmt: skip
-
-    return start
 
 
 def recipe_for(stage: str, clip: CLIP | None = None):

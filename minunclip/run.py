@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from .batches import batches
 from .clip import CLIP
-from .recipes import batches, recipe_for
+from .recipes import recipe_for
 from .stage import PACKAGE
 from .train import TrainConfig, Trainer, train
 
@@ -33,6 +34,7 @@ def run(
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format  # on a CPU it is slower
     trainer = Trainer(recipe.build().to(device, memory_format=layout), config)
     seconds = follow(trainer, recipe, config, checkpoint, workers)
+    recipe.finish(trainer.ema)
     notes = {"profile": profile, "device": str(device), "minutes": f"{seconds / 60:.1f}"}
     return trainer.ema.save(out, train=json.dumps(asdict(config)), **notes)
 

@@ -116,10 +116,16 @@ def changes(a: Scene, b: Scene) -> int:
     return outside + replaced + moved
 
 
-def test_siblings_differ_in_one_or_two_facts():
+def test_siblings_differ_little():
     dataset = Scenes("train", siblings=4)
     counts = [changes(dataset[i - i % 4].scene, dataset[i].scene) for i in range(MANY) if i % 4]
-    assert max(counts) == 2 and np.mean(counts) > 0.8
+    assert max(counts) <= 3 and np.mean(counts) > 0.8
+    for i in range(1, MANY, 2):                                                 # twins: who stands where, no more
+        ours, twin = dataset[i].scene, dataset[i - 1].scene
+        if len(ours.things) > 1:
+            assert Counter(ours.things) == Counter(twin.things) and ours.layout == twin.layout
+            assert (ours.background, ours.style) == (twin.background, twin.style)
+            assert ours.things != twin.things or len({*twin.things}) < len(twin.things)
     strangers = [changes(dataset[i].scene, dataset[i + 4].scene) for i in range(0, MANY, 4)
                  if len(dataset[i].scene.things) == len(dataset[i + 4].scene.things)]  # fmt: skip
     assert np.mean(strangers) > 2.5

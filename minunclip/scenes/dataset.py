@@ -46,8 +46,8 @@ class Scenes(Dataset):
     split     "train"; "test": captions that training never sees; "held-out": combinations never drawn for
               training, such as a purple star
     seed      another seed, other scenes
-    siblings  items come in families of this size, whose scenes differ in one or two facts only:
-              hard negatives for a contrastive loss
+    siblings  items come in families of this size, whose scenes differ in one or two facts only, and each
+              second one only in what stands where: hard negatives for a contrastive loss
     """
 
     def __init__(self, split: str = "train", length: int = 1_000_000, seed: int = 0, siblings: int = 1):
@@ -61,12 +61,17 @@ class Scenes(Dataset):
     def __getitem__(self, i: int) -> Item:
         if not 0 <= i < self.length:
             raise IndexError(i)
-        family = np.random.default_rng([self.seed, SPLITS.index(self.split), i // self.siblings])
-        scene = draw_scene(family, held_out=self.split == "held-out")
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), i, 1])
-        if i % self.siblings:
-            scene = change(scene, rng)
+        rng = self._rng(i, 1)
+        scene = draw_scene(self._rng(i // self.siblings), held_out=self.split == "held-out")
+        n = i % self.siblings
+        if n >= 2:                                                      # twins share the change, not the order
+            scene = change(scene, self._rng(i - n % 2, 2))
+        if n % 2:
+            scene = reorder(scene, rng) if len(scene.things) > 1 else change(scene, rng)
         return self._captioned(scene, rng)
+
+    def _rng(self, *numbers: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, SPLITS.index(self.split), *numbers])
 
     def _captioned(self, scene: Scene, rng: np.random.Generator) -> Item:
         while True:
@@ -76,7 +81,7 @@ class Scenes(Dataset):
 
 
 def change(scene: Scene, rng: np.random.Generator) -> Scene:
-    """A sibling: the same scene with one or two facts changed, and everything else a little moved."""
+    """The same scene with one or two facts changed, and everything else a little moved."""
     while True:
         new = replace(scene, seed=int(rng.integers(2**31)))
         for _ in range(rng.integers(1, 3)):
@@ -86,25 +91,22 @@ def change(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def _change_one(scene: Scene, rng: np.random.Generator) -> Scene:
-    what = rng.choice(("background", "style", "kind", "kind", "colour", "size", "order", "order", "order"))
+    what = rng.choice(("background", "style", "kind", "kind", "colour", "size"))
     if what == "background":
         return replace(scene, background=pick(rng, BACKGROUNDS))
     if what == "style":
         return replace(scene, style=pick(rng, STYLES))
     things = list(scene.things)
-    if what == "order" and len(things) > 1:
-        return _reorder(scene, rng)
     n = rng.integers(len(things))
-    options = {"kind": KINDS, "colour": COLOURS, "size": SIZES}.get(what, KINDS)
-    things[n] = replace(things[n], **{what if what != "order" else "kind": pick(rng, options)})
+    things[n] = replace(things[n], **{what: pick(rng, {"kind": KINDS, "colour": COLOURS, "size": SIZES}[what])})
     return replace(scene, things=tuple(things))
 
 
-def _reorder(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The same things, but not where they were: what a picture shows where is the hardest thing to learn."""
-    layouts = {2: ("row", "column"), 3: ("one above two", "two above one")}[len(scene.things)]
+def reorder(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The same two or three things in each other's places. Without such pairs CLIP never learns what stands
+    where: it may sort all other pictures by what is in them (Yuksekgonul et al. 2023)."""
     while True:
-        order = rng.permutation(len(scene.things))
-        layout = pick(rng, layouts)
-        if layout != scene.layout or list(order) != sorted(order):
-            return replace(scene, things=tuple(scene.things[n] for n in order), layout=layout)
+        order = rng.permutation(len(scene.things)).tolist()
+        if order != sorted(order):
+            things = tuple(scene.things[n] for n in order)
+            return replace(scene, things=things, seed=int(rng.integers(2**31)))

@@ -1,0 +1,73 @@
+"""Batches of captioned scenes, and the few steps that several recipes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from .clip import CLIP
+from .scenes import Item, Scene, Scenes
+from .train import TrainConfig
+
+ENDLESS = 10**9
+
+
+@dataclass
+class Batch:
+    """Pictures (B, 3, S, S) in -1 to 1, their captions and their scenes."""
+
+    images: Tensor
+    captions: list[str]
+    scenes: list[Scene]
+
+
+def collate(items: list[Item]) -> Batch:
+    images = torch.stack([item.image() for item in items])
+    return Batch(images, [item.caption for item in items], [item.scene for item in items])
+
+
+def diffusion_loss(model, images: Tensor, denoiser, rng: torch.Generator) -> Tensor:
+    """The mean loss of pictures at random timesteps."""
+    t = torch.randint(model.diffusion.config.steps, (len(images),), generator=rng)
+    eps = torch.randn(images.shape, generator=rng)
+    device = model.device
+    return model.diffusion.loss(denoiser, images.to(device), t.to(device), eps.to(device)).mean()
+
+
+@torch.no_grad()
+def encode(clip: CLIP, images: Tensor) -> Tensor:
+    return clip.encode_image(images.to(clip.device)).float()
+
+
+@torch.no_grad()
+def embeddings(clip: CLIP, scenes: Scenes, count: int) -> tuple[Tensor, Tensor]:
+    """z_i and z_t of the first scenes of a dataset, (count, D) each, on the CPU."""
+    z_i, z_t = [], []
+    for start in range(0, count, 256):
+        batch = collate([scenes[i] for i in range(start, min(start + 256, count))])
+        z_i.append(encode(clip, batch.images).cpu())
+        z_t.append(clip.encode_text(batch.captions).embed.cpu())
+    return torch.cat(z_i), torch.cat(z_t)
+
+
+def drop(captions: list[str], probability: float, rng: torch.Generator) -> list[str]:
+    """Some captions replaced by the empty one: what guidance compares with."""
+    dropped = torch.rand(len(captions), generator=rng) < probability
+    return ["" if gone else caption for gone, caption in zip(dropped.tolist(), captions, strict=True)]
+
+
+def batches(recipe, config: TrainConfig, workers: int = 0):
+    """first_step -> batches. Item i of the endless dataset is in batch i // config.batch, come what may."""
+
+    def start(first_step: int) -> Iterator:
+        order = range(first_step * config.batch, config.steps * config.batch)
+        return iter(DataLoader(
+            recipe.dataset, config.batch, sampler=order, collate_fn=recipe.collate, num_workers=workers,
+            generator=torch.Generator(),    # or each start would draw from the global one, and move dropout
+        ))  # fmt: skip
+
+    return start

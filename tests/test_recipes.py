@@ -1,0 +1,92 @@
+"""What each stage trains on: every recipe's data, first weights, loss and last touch."""
+
+import copy
+
+import pytest
+import torch
+from helpers import randomise
+
+from minunclip.batches import batches, drop, embeddings
+from minunclip.clip import CLIP
+from minunclip.decoder import Decoder
+from minunclip.recipes import ClipRecipe, recipe_for
+from minunclip.scenes import Scenes
+from minunclip.stage import STAGES
+from minunclip.train import TrainConfig
+
+
+@pytest.fixture(scope="module")
+def clip() -> CLIP:
+    return randomise(CLIP(ClipRecipe.config))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_recipe_has_a_finite_loss_with_gradients(stage, clip):
+    recipe = recipe_for(stage, clip)
+    recipe.statistics = 64
+    model = recipe.build()
+    batch = next(batches(recipe, TrainConfig(steps=1, batch=2))(0))
+    for seed in (0, 0, 1):
+        value = recipe.loss(randomise(model), batch, torch.Generator().manual_seed(seed))
+        assert value.isfinite() and value.dim() == 0 and value > 0
+        if seed == 0:
+            first = value.item()
+    assert stage == "clip" or value.item() != first  # another seed, other noise
+    value.backward()
+    missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert set(missing) <= {"null_z"}  # which only dropped rows reach
+    for config in recipe.profiles.values():
+        assert config.warmup < config.steps
+
+
+def test_the_prior_takes_its_statistics_from_training_pictures(clip):
+    recipe = recipe_for("prior", clip)
+    recipe.statistics = 64
+    prior = recipe.build()
+    images = torch.stack([recipe.dataset[i].image() for i in range(64)])
+    z = prior.whiten(clip.encode_image(images))
+    torch.testing.assert_close(z.mean(dim=0), torch.zeros(128), rtol=0, atol=1e-4)
+    torch.testing.assert_close(z.std(dim=0), torch.ones(128), rtol=0, atol=1e-3)
+
+
+def test_the_decoder_starts_from_whitened_embeddings(clip):
+    recipe = recipe_for("decoder", clip)
+    recipe.statistics = 500
+    torch.manual_seed(0)
+    decoder = recipe.build()
+    torch.manual_seed(0)
+    plain = Decoder(recipe.config)
+    z_i, z_t = embeddings(clip, recipe.dataset, 500)
+    for name, z in (("z_to_time", z_i), ("z_to_tokens", z_i), ("text_to_time", z_t)):
+        mean, std = z.mean(dim=0), z.std(dim=0)
+        white = (z - mean) / (std**2 + 1e-3 * std.max() ** 2).sqrt()
+        ours, expected = getattr(decoder, name)(z), getattr(plain, name)(white)
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_finished_clip_has_principal_axes_and_the_same_similarities(clip):
+    recipe, turned = recipe_for("clip"), copy.deepcopy(clip)
+    recipe.statistics = 300
+    recipe.finish(turned)
+    (z_i, z_t), (new_z_i, new_z_t) = (embeddings(c, Scenes("train", 10**9, seed=9), 300) for c in (clip, turned))
+    torch.testing.assert_close(turned.similarity(new_z_i, new_z_t), clip.similarity(z_i, z_t), rtol=0, atol=1e-4)
+    spread = new_z_i.T.cov()
+    axes = spread.diagonal()
+    assert (axes.diff() <= 1e-4 * axes[0]).all() and axes[0] > axes[-1]
+    assert (spread - axes.diag()).abs().max() < 1e-4 * axes[0]
+    assert (z_i.T.cov() - z_i.T.cov().diagonal().diag()).abs().max() > 1e-2 * axes[0]  # it was not so before
+
+
+def test_captions_are_dropped_as_often_as_asked():
+    rng = torch.Generator().manual_seed(0)
+    assert drop(["a"] * 50, 0.0, rng) == ["a"] * 50 and drop(["a"] * 50, 1.0, rng) == [""] * 50
+    assert 0.07 < drop(["a"] * 2000, 0.1, rng).count("") / 2000 < 0.13
+
+
+def test_an_upsamplers_crops_show_the_same_part():
+    recipe = recipe_for("upsampler-1")
+    high, low = recipe.collate([Scenes("train")[i] for i in range(4)])
+    assert high.shape == (4, 3, 32, 32) and low.shape == (4, 3, 8, 8)
+    shrunk = high.unflatten(2, (8, 4)).unflatten(4, (8, 4)).mean(dim=(3, 5))
+    error, stranger = (shrunk - low).abs().mean(), (shrunk - low.roll(1, 0)).abs().mean()
+    assert error < 0.03 and stranger > 5 * error
