@@ -41,7 +41,7 @@ class ClipRecipe(Recipe):
         text_width=128, text_layers=4, text_heads=4, context=32, vocabulary=VOCABULARY, activation="gelu",
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=7200, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
+        "cpu": TrainConfig(steps=5400, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
         "gpu": TrainConfig(steps=8000, batch=1024, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=500),
     }
 

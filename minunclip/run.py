@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -33,9 +34,10 @@ def run(
     torch.manual_seed(config.seed)
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format  # on a CPU it is slower
     trainer = Trainer(recipe.build().to(device, memory_format=layout), config)
-    seconds = follow(trainer, recipe, config, checkpoint, workers)
+    curve = follow(trainer, recipe, config, checkpoint, workers)
     recipe.finish(trainer.ema)
-    notes = {"profile": profile, "device": str(device), "minutes": f"{seconds / 60:.1f}"}
+    minutes = curve[-1]["seconds"] / 60 if curve else 0
+    notes = {"profile": profile, "device": str(device), "minutes": f"{minutes:.1f}"}
     return trainer.ema.save(out, train=json.dumps(asdict(config)), **notes)
 
 
@@ -48,14 +50,33 @@ def shortened(config: TrainConfig, steps: int | None) -> TrainConfig:
     return replace(config, steps=steps, warmup=min(config.warmup, max(1, steps // 10)))
 
 
-def follow(trainer: Trainer, recipe, config: TrainConfig, checkpoint: Path, workers: int) -> float:
-    """Run the loop under a progress bar with loss and examples per second; the seconds that it took."""
-    seconds, average = 0.0, None
+def follow(trainer: Trainer, recipe, config: TrainConfig, checkpoint: Path, workers: int) -> list[dict]:
+    """Run the loop under a progress bar with loss and examples per second; the curve that it went."""
+    path = checkpoint.with_suffix(".curve.json")
+    curve, average, done = read_curve(path, checkpoint), None, 0
+    before = curve[-1]["seconds"] if curve else 0.0
     records = train(trainer.model, recipe.loss, batches(recipe, config, workers), config, checkpoint, trainer)
     with tqdm(total=config.steps * config.batch, unit="example", unit_scale=True, mininterval=1) as bar:
         for record in records:
-            average = record.loss if average is None else 0.98 * average + 0.02 * record.loss
+            done += 1
+            average = record.loss if average is None else average + (record.loss - average) / min(done, 50)
             bar.set_postfix_str(f"step {record.step}, loss {average:.4f}", refresh=False)
             bar.update(record.examples - bar.n)
-            seconds = record.seconds
-    return seconds
+            if record.step % max(1, config.steps // 200) == 0 or record.step == config.steps:
+                seconds = round(before + record.seconds, 1)
+                curve.append({"step": record.step, "loss": round(average, 5), "seconds": seconds})
+            if record.step % config.save_every == 0 or record.step == config.steps:
+                write_curve(path, curve)
+    return curve
+
+
+def read_curve(path: Path, checkpoint: Path) -> list[dict]:
+    """The points of a training that is to be resumed; none if it starts anew."""
+    return json.loads(path.read_text()) if path.is_file() and checkpoint.is_file() else []
+
+
+def write_curve(path: Path, curve: list[dict]) -> None:
+    """The running mean of the loss over 50 steps, at some 200 steps of a training, and the seconds until then."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(curve).replace("}, ", "},\n") + "\n")
+    os.replace(temporary, path)

@@ -259,7 +259,8 @@ def test_run_saves_the_average_and_its_settings(tmp_path, monkeypatch):
     first = CLIP.from_pretrained(path).state_dict()
     metadata, _ = read(path)
     assert metadata["profile"] == "cpu" and '"steps": 4' in metadata["train"]
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["clip.checkpoint", "clip.safetensors"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "clip.checkpoint", "clip.curve.json", "clip.safetensors"]
     run("clip", "cpu", path, workers=0, fresh=True)
     again = CLIP.from_pretrained(path).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -270,6 +271,24 @@ def test_run_saves_the_average_and_its_settings(tmp_path, monkeypatch):
     Small().finish(average)                                                     # the recipe's last word
     for name, tensor in average.state_dict().items():
         torch.testing.assert_close(again[name], tensor.half().float(), rtol=0, atol=0)
+
+
+def test_the_curve_goes_on_after_an_interruption(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "recipe_for", lambda stage, clip: Small())
+    trainer = Trainer(Small().build(), Small.profiles["cpu"])
+    checkpoint = tmp_path / "clip.checkpoint"
+    records = train(trainer.model, Small().loss, batches(Small(), CONFIG), trainer.config, checkpoint, trainer)
+    list(itertools.islice(records, 2))
+    before = [{"step": 1, "loss": 3.0, "seconds": 100.0}, {"step": 2, "loss": 2.0, "seconds": 200.0}]
+    run_module.write_curve(tmp_path / "clip.curve.json", before)
+    path = run("clip", "cpu", tmp_path / "clip.safetensors", workers=0)
+    curve = run_module.read_curve(tmp_path / "clip.curve.json", checkpoint)
+    assert curve[:2] == before and [point["step"] for point in curve] == [1, 2, 3, 4]
+    assert all(point["seconds"] >= 200 and point["loss"] > 0 for point in curve[2:])
+    assert float(read(path)[0]["minutes"]) >= 3.3
+    run("clip", "cpu", path, workers=0, fresh=True)                             # and starts anew with the training
+    curve = run_module.read_curve(tmp_path / "clip.curve.json", checkpoint)
+    assert len(curve) == 4 and curve[0]["seconds"] < 100
 
 
 def test_a_run_made_shorter_warms_up_sooner():

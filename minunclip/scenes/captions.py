@@ -113,9 +113,11 @@ def _arrange(names: list[str], relations, rng: np.random.Generator) -> str:
     return f"{names[c]} {said(OPPOSITE[word])} {names[a]} and {names[b]}"
 
 
-def describe(scene: Scene, rng: np.random.Generator) -> tuple[str, Statement]:
+def describe(
+    scene: Scene, rng: np.random.Generator, chances: dict[str, float] = CHANCES
+) -> tuple[str, Statement]:
     """A caption of the scene, and what it states."""
-    statement = state(scene, rng)
+    statement = state(scene, rng, chances)
     return phrase(statement, rng), statement
 
 

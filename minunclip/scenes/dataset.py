@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .captions import describe
+from .captions import CHANCES, describe
 from .facts import BACKGROUNDS, COLOURS, KINDS, SIZES, STYLES, Scene, Statement, draw_scene, pick
 from .render import render
 
@@ -74,8 +74,9 @@ class Scenes(Dataset):
         return np.random.default_rng([self.seed, SPLITS.index(self.split), *numbers])
 
     def _captioned(self, scene: Scene, rng: np.random.Generator) -> Item:
+        chances = CHANCES if self.siblings == 1 else CHANCES | {"relation": 1.0}    # or twins read alike
         while True:
-            caption, statement = describe(scene, rng)
+            caption, statement = describe(scene, rng, chances)
             if self.split == "held-out" or for_testing(caption) == (self.split == "test"):
                 return Item(scene, caption, statement)
 
@@ -91,7 +92,7 @@ def change(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def _change_one(scene: Scene, rng: np.random.Generator) -> Scene:
-    what = rng.choice(("background", "style", "kind", "kind", "colour", "size"))
+    what = rng.choice(("background", "style", "kind", "kind", "kind", "kind", "colour", "size"))
     if what == "background":
         return replace(scene, background=pick(rng, BACKGROUNDS))
     if what == "style":

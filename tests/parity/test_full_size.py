@@ -55,14 +55,18 @@ ORACLES = {"prior": PriorTransformer, "text_proj": UnCLIPTextProjModel, "decoder
            "super_res_first": UNet2DModel, "super_res_last": UNet2DModel}  # fmt: skip
 
 
-@pytest.fixture
-def folder(tmp_path):
+def write_configs(folder):
     """Karlo's configs, without weights."""
     files = [(f"{name}/config.json", values) for name, values in PUBLISHED.items()]
     files += [(f"{name}/scheduler_config.json", values) for name, values in SCHEDULERS.items()]
     for name, values in files:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(json.dumps(values))
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(values))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_configs(tmp_path)
     return tmp_path
 
 
