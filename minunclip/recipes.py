@@ -41,7 +41,7 @@ class ClipRecipe(Recipe):
         text_width=128, text_layers=4, text_heads=4, context=32, vocabulary=VOCABULARY, activation="gelu",
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=5400, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
+        "cpu": TrainConfig(steps=6400, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
         "gpu": TrainConfig(steps=8000, batch=1024, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=500),
     }
 
@@ -88,7 +88,7 @@ class PriorRecipe(Recipe):
     dataset = Scenes("train", ENDLESS, seed=2)
     levels = 4                              # noise levels per caption: they share the caption's prefix
     profiles = {
-        "cpu": TrainConfig(steps=600, batch=128, lr=1.5e-3, ema=0.99),
+        "cpu": TrainConfig(steps=3000, batch=128, lr=1.2e-3, ema=0.995),
         "gpu": TrainConfig(steps=12000, batch=512, lr=1.2e-3),
     }
 
@@ -101,8 +101,9 @@ class PriorRecipe(Recipe):
             diffusion=DiffusionConfig(target="x0", clip=5.0),
         ))  # fmt: skip
         z_i, _ = embeddings(self.clip, self.dataset, self.statistics)
-        prior.mean.copy_(z_i.mean(dim=0, keepdim=True))
-        prior.std.copy_(z_i.std(dim=0, keepdim=True))
+        mean, std = centre_and_spread(z_i)
+        prior.mean.copy_(mean[None])
+        prior.std.copy_(std[None])
         return prior
 
     def loss(self, model: DiffusionPrior, batch: Batch, rng: torch.Generator) -> Tensor:
@@ -122,15 +123,14 @@ class DecoderRecipe(Recipe):
     dataset = Scenes("train", ENDLESS, seed=3)
     config = DecoderConfig(
         unet=UNetConfig(
-            out_channels=6, channels=64, mults=(1, 2, 2), blocks=1, attention=(1, 2), head_width=32,
-            context_width=128, patch=2,
+            out_channels=6, channels=48, mults=(2, 3), blocks=1, attention=(0, 1), head_width=48, context_width=128,
+            patch=4, groups=16,
         ),
-        size=32, z_width=128, text_width=128,
-        diffusion=DiffusionConfig(target="v", learned_variance=True, weighting="x0"),
+        size=32, z_width=128, text_width=128, diffusion=DiffusionConfig(target="x0", learned_variance=True),
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=6700, batch=32, lr=1.5e-3, ema=0.995),
-        "gpu": TrainConfig(steps=20000, batch=384, lr=1e-3, ema=0.9995, warmup=500),
+        "cpu": TrainConfig(steps=20000, batch=64, lr=1.5e-3),
+        "gpu": TrainConfig(steps=20000, batch=384, lr=1.5e-3, ema=0.9995, warmup=500),
     }
 
     def __init__(self, clip: CLIP):
@@ -193,11 +193,20 @@ class UpsamplerRecipe(Recipe):
         return diffusion_loss(model, high, lambda x_t, t: model(x_t, t, low), rng)
 
 
+def centre_and_spread(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation of each axis, (D,) each, of samples (N, D).
+
+    Most axes of z_i hardly vary. Their spread is raised a little, or noise would count as much as facts.
+    """
+    variance = x.var(dim=0)
+    return x.mean(dim=0), (variance + 1e-3 * variance.max()).sqrt()
+
+
 @torch.no_grad()
 def whiten_input(linear: nn.Linear, x: Tensor) -> None:
-    """Fold (x - mean) / std into a linear layer; the std of axes with hardly any variance is raised a little."""
-    mean, std = x.mean(dim=0), x.std(dim=0)
-    linear.weight.div_((std**2 + 1e-3 * std.max() ** 2).sqrt())
+    """Fold (x - mean) / std into a linear layer that is to see numbers of about unit size."""
+    mean, std = centre_and_spread(x)
+    linear.weight.div_(std)
     linear.bias.sub_(linear.weight @ mean)
 
 

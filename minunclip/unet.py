@@ -156,8 +156,8 @@ class UNet(nn.Module):
         top = skips[-1]
         self.middle = Level(config, [top, top], top, attentions=1 if config.attention else 0)
         self.up = self.build_up(skips)
-        self.norm_out = nn.GroupNorm(config.groups, width)
-        self.conv_out = zero_init(nn.Conv2d(width, config.out_channels * area, 3, padding=1))
+        self.norm_out = nn.GroupNorm(config.groups, width * config.mults[0])
+        self.conv_out = zero_init(nn.Conv2d(width * config.mults[0], config.out_channels * area, 3, padding=1))
 
     def build_down(self) -> tuple[nn.ModuleList, list[int]]:
         """The levels from fine to coarse, and the widths of the states that the way up reads back."""

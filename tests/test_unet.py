@@ -278,3 +278,11 @@ def test_forward_says_what_is_wrong():
         net(normal(1, 3, 10, 10), torch.tensor([1]), context=normal(1, 2, 24))
     with pytest.raises(ValueError, match="pass a context"):
         net(normal(1, 3, 8, 8), torch.tensor([1]))
+
+
+@torch.no_grad()
+def test_the_finest_level_may_be_wider_than_its_base():
+    config = UNetConfig(channels=16, mults=(2, 3), blocks=1, attention=(), groups=8, patch=2)
+    net = randomise(UNet(config))
+    assert net.norm_out.num_channels == 32 and net.time[0].in_features == 16
+    assert net(normal(1, 3, 16, 16), torch.tensor([5])).shape == (1, 3, 16, 16)
