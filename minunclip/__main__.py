@@ -12,31 +12,44 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     _draw_arguments(commands.add_parser("draw", help="draw a caption"))
     _train_arguments(commands.add_parser("train", help="train one stage"))
-    evaluate = commands.add_parser("evaluate", help="measure the shipped weights")
-    evaluate.add_argument("--captions", type=int, default=1000, help="how many unseen captions (default 1000)")
-    evaluate.add_argument("--seed", type=int, default=0)
-    evaluate.add_argument("--out", type=Path, help="where the results go (default: data/)")
+    _evaluate_arguments(commands.add_parser("evaluate", help="measure the shipped weights"))
     commands.add_parser("doctor", help="look whether this machine is ready")
     return parser
 
 
 def _draw_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("captions", nargs="+", metavar="caption", help="in quotes; several give several pictures")
-    parser.add_argument("--model", default="scenes", help="scenes")
-    parser.add_argument("--out", type=Path, default=Path("picture.png"))
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture")
-    parser.add_argument("--size", type=int, help="32, 128 or 512 (default: the largest)")
-    parser.add_argument("--guidance", type=float, dest="decoder_guidance", help="of the decoder; 1 is none")
-    parser.add_argument("--prior-guidance", type=float, help="of the prior; 1 is none")
-    parser.add_argument("--steps", type=int, dest="decoder_steps", help="of the decoder")
-    parser.add_argument("--prior-steps", type=int)
-    parser.add_argument("--candidates", type=int, help="image embeddings to choose the best of")
+    parser.add_argument("--model", default="scenes", help="scenes (the default), karlo (fetches 13.7 GB once), or a "
+                                                          "folder that is laid out like Karlo's")  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("picture.png"), help="(default: picture.png)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
+    parser.add_argument("--size", type=int, help="scenes draws 32, 128 or 512 pixels, karlo 64 or 256 (default: the "
+                                                 "largest), and 1024 with the extra 'upscale'")  # fmt: skip
+    how = parser.add_argument_group("how to sample", "by default as the model's makers do")
+    how.add_argument("--guidance", "--decoder-guidance", type=float, dest="decoder_guidance", metavar="G",
+                     help="of the decoder; 1 is none")  # fmt: skip
+    how.add_argument("--prior-guidance", type=float, metavar="G", help="of the prior; 1 is none")
+    how.add_argument("--steps", "--decoder-steps", type=int, dest="decoder_steps", metavar="N", help="of the decoder")
+    how.add_argument("--prior-steps", type=int, metavar="N")
+    how.add_argument("--upsampler-steps", type=numbers, metavar="N[,N]", help="of all upsamplers, or one by one")
+    how.add_argument("--candidates", type=int, metavar="N", help="image embeddings to choose the best of")
+    where = parser.add_argument_group("where to compute", "by default what this machine does best")
+    where.add_argument("--device", choices=("cuda", "mps", "cpu"))
+    where.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="of the networks")
+    where.add_argument("--memory", choices=("auto", "resident", "offload", "disk"), default="auto",
+                       help="keep the weights of a released model on the device, in RAM or in their files until "
+                            "their stage runs (default: the fastest that fits)")  # fmt: skip
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """7 or 7,75"""
+    return tuple(int(number) for number in text.split(","))
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     from .stage import STAGES
 
-    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("stage", choices=(*STAGES, "ar-prior"))
     parser.add_argument("--profile", choices=("cpu", "gpu"), help="default: gpu if there is one")
     parser.add_argument("--out", type=Path, help="the weight file (default: data/runs/STAGE.safetensors)")
     parser.add_argument("--clip", default="scenes", help="for prior and decoder: 'scenes' or a CLIP weight file")
@@ -45,12 +58,23 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="do not resume from a checkpoint")
 
 
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--suite", choices=("scenes", "paper"), default="scenes",
+                        help="how good the weights are (the default), or the findings of the paper")  # fmt: skip
+    parser.add_argument("--captions", type=int, help="of the scenes suite: how many, all unseen (default: 1000)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="where the results go (default: data/)")
+    paper = parser.add_argument_group("the paper suite", "it keeps what it has measured, and goes on where it stopped")
+    paper.add_argument("--quick", action="store_true", help="minutes on a CPU, and wide intervals, into data/quick/")
+    paper.add_argument("--fresh", action="store_true", help="measure everything again")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. A mistake of the user ends with one line on stderr and exit status 2."""
     args = build_parser().parse_args(arguments)
     try:
         return COMMANDS[args.command](args)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as error:
         print(f"minunclip: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -61,9 +85,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _draw(args: argparse.Namespace) -> int:
     from .draw import draw
 
-    names = ("decoder_guidance", "prior_guidance", "decoder_steps", "prior_steps", "candidates")
-    settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    draw(args.captions, args.out, args.model, args.seed, args.size, **settings)
+    given = {name: value for name, value in vars(args).items() if name != "command" and value is not None}
+    draw(**given)
     print(args.out)
     return 0
 
@@ -76,9 +99,18 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    if args.suite == "paper":
+        if args.captions is not None:
+            raise ValueError("--captions is for the scenes suite: the paper suite has two sizes, one with --quick")
+        from .paper import measure
+
+        print(measure(args.out, args.seed, args.quick, args.fresh))
+        return 0
+    if args.quick or args.fresh:
+        raise ValueError("--quick and --fresh are for the paper suite: add --suite paper")
     from .evaluate import evaluate
 
-    print(evaluate(args.captions, args.seed, args.out))
+    print(evaluate(1000 if args.captions is None else args.captions, args.seed, args.out))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Batches of captioned scenes, and the few steps that several recipes share."""
+"""Batches of captioned scenes, and what all recipes share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from .clip import CLIP
@@ -28,6 +28,16 @@ class Batch:
 def collate(items: list[Item]) -> Batch:
     images = torch.stack([item.image() for item in items])
     return Batch(images, [item.caption for item in items], [item.scene for item in items])
+
+
+class Recipe:
+    """What all recipes have. `Scenes` are their data, unless they say otherwise."""
+
+    collate = staticmethod(collate)
+    statistics = 4096                       # so many pictures tell the mean and the spread of embeddings
+
+    def finish(self, model: nn.Module) -> None:
+        """Change the trained model in place, where a recipe wants that."""
 
 
 def diffusion_loss(model, images: Tensor, denoiser, rng: torch.Generator) -> Tensor:

@@ -9,27 +9,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .batches import ENDLESS, Batch, collate, diffusion_loss, drop, embeddings, encode
+from .batches import ENDLESS, Batch, Recipe, diffusion_loss, drop, embeddings, encode
 from .clip import CLIP, CLIPConfig
 from .decoder import Decoder, DecoderConfig
 from .degrade import degrade, gaussian_blur
 from .diffusion import DiffusionConfig
 from .judge import Judge, labels
 from .prior import DiffusionPrior, PriorConfig
+from .recipes_ar import ARPriorRecipe
 from .scenes import VOCABULARY, Item, Scenes, render, to_tensor
 from .train import TrainConfig
 from .unet import UNetConfig
 from .upsampler import Upsampler, UpsamplerConfig
 
-
-class Recipe:
-    """What all recipes have. `Scenes` are their data, unless they say otherwise."""
-
-    collate = staticmethod(collate)
-    statistics = 4096                       # so many pictures tell the mean and the spread of embeddings
-
-    def finish(self, model: nn.Module) -> None:
-        """Change the trained model in place, where a recipe wants that."""
+NEED_CLIP = ("prior", "ar-prior", "decoder")
 
 
 class ClipRecipe(Recipe):
@@ -217,9 +210,9 @@ def degrade_some(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def recipe_for(stage: str, clip: CLIP | None = None):
-    """The recipe of a stage by name; the prior and the decoder need a trained CLIP."""
-    if stage in ("prior", "decoder"):
-        return (PriorRecipe if stage == "prior" else DecoderRecipe)(clip)
+    """The recipe of a stage by name; the priors and the decoder need a trained CLIP."""
+    if stage in NEED_CLIP:
+        return {"prior": PriorRecipe, "ar-prior": ARPriorRecipe, "decoder": DecoderRecipe}[stage](clip)
     if stage.startswith("upsampler-"):
         return UpsamplerRecipe(int(stage[-1]))
     return {"clip": ClipRecipe, "judge": JudgeRecipe}[stage]()

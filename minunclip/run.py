@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from .batches import batches
 from .clip import CLIP
-from .recipes import recipe_for
+from .recipes import NEED_CLIP, recipe_for
 from .stage import PACKAGE
 from .train import TrainConfig, Trainer, train
 
@@ -28,8 +28,7 @@ def run(
     checkpoint = out.with_suffix(".checkpoint")
     if fresh:
         checkpoint.unlink(missing_ok=True)
-    needs_clip = stage in ("prior", "decoder")
-    recipe = recipe_for(stage, CLIP.from_pretrained(clip, device) if needs_clip else None)
+    recipe = recipe_for(stage, CLIP.from_pretrained(clip, device) if stage in NEED_CLIP else None)
     config = shortened(recipe.profiles[profile], steps)
     torch.manual_seed(config.seed)
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format  # on a CPU it is slower

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .ar_prior import ARPrior
 from .clip import CLIP
 from .decoder import Decoder
 from .prior import DiffusionPrior
@@ -20,6 +21,7 @@ from .samplers import SAMPLERS, Step, guided, noise_stream
 from .text import Text
 from .upsampler import Upsampler
 
+Prior = DiffusionPrior | ARPrior
 STAGES = ("prior", "decoder", "upsampler 1", "upsampler 2")
 
 
@@ -84,19 +86,23 @@ class UnCLIP:
     Without a prior (None) it cannot draw captions, but its decoder can draw what a z_i says.
     """
 
-    def __init__(self, clip: CLIP, prior: DiffusionPrior | None, decoder: Decoder, upsamplers: list[Upsampler]):
+    def __init__(self, clip: CLIP, prior: Prior | None, decoder: Decoder, upsamplers: list[Upsampler]):
         self.clip, self.prior, self.decoder, self.upsamplers = clip, prior, decoder, upsamplers
         self.settings = Settings()
+        self.memory = "resident"  # where the weights lie: see `from_pretrained`
 
     @classmethod
-    def from_pretrained(cls, name: str = "scenes", device="cpu", dtype=torch.float32) -> UnCLIP:
+    def from_pretrained(cls, name: str = "scenes", device="cpu", dtype=torch.float32, memory="auto") -> UnCLIP:
         """A trained cascade, ready to draw: "scenes", "karlo", or a folder laid out like Karlo's.
 
-        Raises ValueError for a name that is not known or weights that do not fit, OSError for a failed download.
+        memory   of released models: "resident" on the device, "offload" in RAM or "disk" in their files until their
+                 stage runs, or "auto", the fastest for which there is room. All draw the same picture.
+        Raises ValueError for a name that is not known or weights that do not fit, OSError for a failed download, and
+        MemoryError if there is no room.
         """
         from .weights import load_cascade
 
-        return load_cascade(name, device, dtype)
+        return load_cascade(name, device, dtype, memory)
 
     @property
     def device(self) -> torch.device:
@@ -150,13 +156,18 @@ class UnCLIP:
 
     def _prior(self, drawing: Drawing, noise):
         s, n = drawing.settings, drawing.settings.candidates
-        text = drawing.text.repeat(n)
-        noise = noise or self._noise((len(text), self.prior.config.z_width), drawing.seed, "prior", n)
-        denoiser = self.prior_denoiser(text, s.prior_guidance)
-        for step in SAMPLERS[s.sampler](self.prior.diffusion, denoiser, noise, s.prior_steps):
+        text, ar = drawing.text.repeat(n), isinstance(self.prior, ARPrior)
+        width, total = (1 + self.prior.config.components,) * 2 if ar else (self.prior.config.z_width, s.prior_steps)
+        noise = noise or self._noise((len(text), width), drawing.seed, "prior", n)
+        if ar:                                          # as many steps as there are tokens to draw
+            steps, total = self.prior.stream(text, noise, s.prior_guidance, self._no_text(1)), total - 1
+        else:
+            denoiser = self.prior_denoiser(text, s.prior_guidance)
+            steps = SAMPLERS[s.sampler](self.prior.diffusion, denoiser, noise, total)
+        for step in steps:
             if step.t == 0:
                 drawing.z_i = best_of(self.prior.unwhiten(step.x_t), drawing.text.embed, n)
-            yield step, s.prior_steps
+            yield step, total
 
     def _decode(self, drawing: Drawing, noise):
         s, side = drawing.settings, self.decoder.config.size
@@ -174,11 +185,14 @@ class UnCLIP:
                 yield lambda drawing, noise, n=number: self._upsample(drawing, noise, n)
 
     def _upsample(self, drawing: Drawing, noise, number: int):
-        s, upsampler = drawing.settings, self.upsamplers[number]
-        low, side, count = drawing.image, upsampler.config.size, drawing.settings.upsampler_steps[number]
-        noise = noise or self._noise((len(low), 3, side, side), drawing.seed, STAGES[2 + number])
-        denoiser = self.upsampler_denoiser(number, low)
-        for step in SAMPLERS[s.sampler](upsampler.diffusion, denoiser, noise, count):
+        s, upsampler, stage = drawing.settings, self.upsamplers[number], STAGES[2 + number]
+        low, side, count = drawing.image, upsampler.config.size, s.upsampler_steps[number]
+        if hasattr(upsampler, "enlarge"):               # a network of another kind brings its own sampler
+            steps = upsampler.enlarge(low, drawing.captions, self._generators(len(low), drawing.seed, stage), count)
+        else:
+            noise = noise or self._noise((len(low), 3, side, side), drawing.seed, stage)
+            steps = SAMPLERS[s.sampler](upsampler.diffusion, self.upsampler_denoiser(number, low), noise, count)
+        for step in steps:
             if step.t == 0:
                 drawing.images[side] = step.x_t.clamp(-1, 1)
             yield step, count
@@ -217,12 +231,15 @@ class UnCLIP:
         return self.clip.encode_text([""]).repeat(n)
 
     def _noise(self, shape: tuple[int, ...], seed: int, stage: str, per_caption: int = 1) -> Iterator[Tensor]:
-        """Noise that depends on the picture's seed and on the stage alone, whatever the batch and the settings."""
+        return noise_stream(shape, self._generators(shape[0], seed, stage, per_caption), self.device)
+
+    def _generators(self, n: int, seed: int, stage: str, per_caption: int = 1) -> list[torch.Generator]:
+        """They depend on the picture's seed and on the stage alone, whatever the batch and the settings."""
         seeds = [
             (seed + i) * 1_000 + 100 * STAGES.index(stage) + candidate
-            for i in range(shape[0] // per_caption) for candidate in range(per_caption)
+            for i in range(n // per_caption) for candidate in range(per_caption)
         ]  # fmt: skip
-        return noise_stream(shape, [torch.Generator().manual_seed(s) for s in seeds], self.device)
+        return [torch.Generator().manual_seed(s) for s in seeds]
 
 
 def best_of(z_i: Tensor, z_t: Tensor, n: int) -> Tensor:

@@ -20,7 +20,7 @@ def clip() -> CLIP:
     return randomise(CLIP(ClipRecipe.config))
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", (*STAGES, "ar-prior"))
 def test_every_recipe_has_a_finite_loss_with_gradients(stage, clip):
     recipe = recipe_for(stage, clip)
     recipe.statistics = 64
@@ -31,7 +31,7 @@ def test_every_recipe_has_a_finite_loss_with_gradients(stage, clip):
         assert value.isfinite() and value.dim() == 0 and value > 0
         if seed == 0:
             first = value.item()
-    assert stage == "clip" or value.item() != first  # another seed, other noise
+    assert stage in ("clip", "ar-prior") or value.item() != first  # another seed, other noise
     value.backward()
     missing = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert set(missing) <= {"null_z"}  # which only dropped rows reach

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import normal, tiny_cascade
+from helpers import normal, randomise, tiny_cascade
 
+from minunclip.ar_prior import ARPrior, ARPriorConfig
 from minunclip.unclip import STAGES, Settings, UnCLIP, best_of
 
 CAPTIONS = ["a red star", "a big blue fish above a small green moon", "a heart at night"]
@@ -228,3 +229,21 @@ def test_the_shipped_cascade_draws_a_finite_picture():
     settings = replace(cascade.settings, prior_steps=3, decoder_steps=3, upsampler_steps=(2, 2))
     drawing = cascade.sample(["a red star"], size=128, settings=settings)
     assert drawing.image.shape == (1, 3, 128, 128) and drawing.image.isfinite().all()
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_the_autoregressive_prior_fits_the_same_place(cascade, guidance):
+    prior = ARPrior(ARPriorConfig(
+        z_width=12, text_width=cascade.clip.config.text_width, context=cascade.clip.config.context, components=5,
+        buckets=8, dot_buckets=4, width=16, layers=2, heads=2,
+    ))  # fmt: skip
+    prior.fit(normal(200, 12), normal(200, 12, seed=1))
+    ours = UnCLIP(cascade.clip, randomise(prior), cascade.decoder, [])
+    settings = replace(cascade.settings, candidates=1, prior_guidance=guidance)
+    batch = ours.sample(CAPTIONS, seed=7, settings=settings)
+    for i, caption in enumerate(CAPTIONS):
+        alone = ours.sample([caption], seed=7 + i, settings=settings)
+        torch.testing.assert_close(alone.z_i[0], batch.z_i[i], **CLOSE)
+    assert len({tuple(z.tolist()) for z in batch.z_i}) > 1
+    counts = [p.total for p in ours.stream(CAPTIONS, settings=settings) if p.stage == "prior"]
+    assert counts == [5] * 5                                                    # a step for each component
