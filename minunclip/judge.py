@@ -67,11 +67,15 @@ class Judge(Stage):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Pictures (B, 3, size, size) in -1 to 1 -> the logits of every question. Larger pictures are shrunk."""
-        if images.shape[-1] != self.config.size:
-            images = F.interpolate(images, self.config.size, mode="area")
-        logits = self.answers(self.body(images))
+        logits = self.answers(self.features(images))
         sizes = [len(values) for values in self.questions.values()]
         return dict(zip(self.questions, logits.split(sizes, dim=1), strict=True))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What all its answers are read from, (B, 512): a description of pictures (B, 3, s, s) for distances."""
+        if images.shape[-1] != self.config.size:
+            images = F.interpolate(images, self.config.size, mode="area")
+        return self.body(images)
 
     def loss(self, images: Tensor, truth: dict[str, Tensor]) -> Tensor:
         """The mean cross-entropy of all questions."""

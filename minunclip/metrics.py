@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import permutations
 
@@ -42,6 +43,48 @@ class Share:
         return f"{self.value:.3f} ({low:.3f} to {high:.3f}, n={self.total})"
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95% interval, from so many captions; it prints like a Share."""
+
+    value: float
+    interval: tuple[float, float]
+    total: int
+
+    __str__ = Share.__str__
+
+    @classmethod
+    def of(cls, value: float, redrawn: list[float], total: int, basic: bool = False) -> Estimate:
+        """The value, and where 95% of its `redrawn` values lie; those that are no number are left out."""
+        known = np.array(redrawn, dtype=float)
+        known = known[~np.isnan(known)]
+        low, high = map(float, np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan))
+        return cls(float(value), (2 * value - high, 2 * value - low) if basic else (low, high), total)
+
+
+def resamples(n: int, seed: int = 0, draws: int = 1000) -> list[np.ndarray]:
+    """`draws` times n of the numbers 0 .. n - 1, with repeats: int64 (n,). Raises ValueError for n < 2."""
+    if n < 2:
+        raise ValueError(f"bootstrap: an interval needs two or more captions, and there are {n}")
+    rng = np.random.default_rng(seed)
+    return [rng.integers(n, size=n) for _ in range(draws)]
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float], n: int, seed: int = 0, draws: int = 1000, basic: bool = False
+) -> Estimate:
+    """A statistic of n captions, with the interval in which it falls when the captions are drawn anew (Efron 1979).
+
+    statistic  takes the numbers of some captions, int64 (n,), and returns a number. Captions are drawn, not pictures:
+               a second picture of a caption tells less than one of another caption. A statistic that compares two
+               models sees the same captions of both.
+    basic      mirror the interval at the value (Davison & Hinkley 1997, section 5.2): for distances, which repeated
+               pictures alone make larger
+    """
+    redrawn = [statistic(rows) for rows in resamples(n, seed, draws)]
+    return Estimate.of(statistic(np.arange(n)), redrawn, n, basic)
+
+
 def true_facts(statement: Statement, scene: Scene) -> dict[str, list[bool]]:
     """Which of the stated facts hold, per fact, under the matching of things that makes most of them true."""
     if len(statement.things) != len(scene.things):
@@ -52,7 +95,7 @@ def true_facts(statement: Statement, scene: Scene) -> dict[str, list[bool]]:
         stated["relation"] = [False] * len(statement.relations)
         return {**stated, **_scene_facts(statement, scene), "count": [False]}
     orders = permutations(range(len(scene.things)))
-    tables = [_matched(statement, scene, order) for order in orders]
+    tables = [matched(statement, scene, order) for order in orders]
     best = max(tables, key=lambda table: sum(sum(values) for values in table.values()))
     return {**best, **_scene_facts(statement, scene), "count": [True]}
 
@@ -62,7 +105,8 @@ def _scene_facts(statement: Statement, scene: Scene) -> dict[str, list[bool]]:
     return {name: [getattr(scene, name) == value] if value else [] for name, value in stated.items()}
 
 
-def _matched(statement: Statement, scene: Scene, order: tuple[int, ...]) -> dict[str, list[bool]]:
+def matched(statement: Statement, scene: Scene, order: tuple[int, ...]) -> dict[str, list[bool]]:
+    """Which facts stated of things hold, per fact, if thing i of the statement is thing order[i] of the scene."""
     table: dict[str, list[bool]] = {"kind": [], "colour": [], "size": [], "relation": []}
     for thing, n in zip(statement.things, order, strict=True):
         for fact in ("kind", "colour", "size"):

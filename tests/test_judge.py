@@ -62,6 +62,16 @@ def test_larger_pictures_are_shrunk(judge):
         torch.testing.assert_close(logits, judge(small)[name], rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_answers_are_read_from_the_features(judge):
+    """The features are all that the answers depend on, also of larger pictures."""
+    images = normal(3, 3, 64, 64)
+    features = judge.features(images)
+    assert features.shape == (3, 512)
+    torch.testing.assert_close(torch.cat([*judge(images).values()], dim=1), judge.answers(features))
+    assert not torch.allclose(features[0], features[1])
+
+
 def test_the_loss_is_small_for_right_answers_and_ignores_absent_things(judge, scenes, monkeypatch):
     one = [scene for scene in scenes if len(scene.things) == 1]
     truth = labels([*one, *(scene for scene in scenes if len(scene.things) == 3)][: len(one) + 1])

@@ -3,17 +3,22 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from helpers import TINY_CLIP, normal, randomise
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from minunclip import metrics
 from minunclip.clip import CLIP
 from minunclip.metrics import (
     RELATIONS,
     VALUES,
+    Estimate,
     Share,
     _with,
+    bootstrap,
     everything,
     fidelity,
     judge_accuracy,
@@ -171,3 +176,60 @@ def test_zero_shot_asks_for_relations_of_pairs_only(items):
     one = [item for item in items if len(item.scene.things) == 1][:3]
     shares = zero_shot(randomise(CLIP(TINY_CLIP)), one)
     assert set(shares) == set(VALUES) - {"relation"} and shares["kind"].total == len(one)
+
+
+# ---- intervals by bootstrap
+
+
+def test_the_interval_of_a_mean_is_the_normal_one():
+    """1.96 standard errors to both sides, up to what 4000 draws leave uncertain."""
+    values = np.random.default_rng(3).normal(5, 2, 300)
+    found = bootstrap(lambda rows: values[rows].mean(), 300, draws=4000)
+    reach = 1.96 * values.std() / 300**0.5
+    assert found.value == values.mean() and found.total == 300
+    assert found.interval == pytest.approx((values.mean() - reach, values.mean() + reach), abs=0.06 * reach)
+
+
+def test_pictures_of_one_caption_count_once():
+    """Ten equal pictures of each of 50 captions leave the interval of 50 numbers, not that of 500."""
+    captions = np.random.default_rng(4).normal(size=50)
+    pictures = np.repeat(captions[:, None], 10, axis=1)
+    one, ten = (bootstrap(lambda rows, x=x: x[rows].mean(), 50) for x in (captions, pictures))
+    assert ten.interval == pytest.approx(one.interval)
+
+
+def test_two_models_are_compared_on_the_same_captions():
+    """A difference that all captions share has no spread, however different the captions are."""
+    ours = np.random.default_rng(5).normal(size=40)
+    theirs = ours - 0.25
+    found = bootstrap(lambda rows: ours[rows].mean() - theirs[rows].mean(), 40)
+    assert (found.value, *found.interval) == pytest.approx((0.25, 0.25, 0.25))
+
+
+def test_the_basic_interval_is_mirrored():
+    values = np.random.default_rng(6).exponential(size=60)
+    plain, basic = (bootstrap(lambda rows: values[rows].max(), 60, basic=basic) for basic in (False, True))
+    assert plain.interval[1] == plain.value < basic.interval[1]  # no resample has a larger maximum
+    assert basic.interval == pytest.approx((2 * plain.value - plain.interval[1], 2 * plain.value - plain.interval[0]))
+
+
+@settings(max_examples=25)
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=12), st.floats(0.1, 10), st.floats(-50, 50))
+def test_the_interval_moves_with_its_values(numbers, scale, shift):
+    values = np.array(numbers)
+    before = bootstrap(lambda rows: values[rows].mean(), len(values), seed=1, draws=50)
+    after = bootstrap(lambda rows: (scale * values + shift)[rows].mean(), len(values), seed=1, draws=50)
+    assert after.interval == pytest.approx([scale * end + shift for end in before.interval], abs=1e-6)
+
+
+def test_draws_without_a_number_are_left_out():
+    sometimes = np.array([np.nan, 1.0, 1.0])
+    found = bootstrap(lambda rows: sometimes[rows].mean(), 3)
+    assert math.isnan(found.value) and found.interval == (1, 1)
+    assert all(map(math.isnan, bootstrap(lambda rows: math.nan, 3).interval))
+    assert str(Estimate(0.5, (0.25, 0.75), 9)) == "0.500 (0.250 to 0.750, n=9)"
+
+
+def test_one_caption_has_no_interval():
+    with pytest.raises(ValueError, match="two or more captions, and there are 1"):
+        bootstrap(lambda rows: 0.0, 1)

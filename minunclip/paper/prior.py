@@ -1,0 +1,56 @@
+"""What the prior is good for: the decoder without it, and the best of several z_i (unCLIP sections 5.1 and 2.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..distances import frechet_distance, inside
+from ..evaluate import renders
+from ..manipulations import as_image_embedding
+from ..metrics import Estimate, Share, bootstrap
+from .study import Study, all_true
+from .suite import Tables
+
+
+@torch.no_grad()
+def conditionings(study: Study) -> Tables:
+    """Is the prior needed? Captions drawn without z_i, with z_t in its place, and with the prior's (section 5.1)."""
+    cascade, judge, items = study.bench.cascade, study.bench.judge, study.singles
+    captions, side = [item.caption for item in items], cascade.sizes[0]
+    features = lambda batches: torch.cat([judge.features(images.to(judge.device)).cpu() for images in batches])  # noqa: E731
+    true = features(renders(items[rows], side) for rows in study.batches(len(items)))
+    z_t = as_image_embedding(cascade, cascade.encode_text(captions).embed)
+    rows = []
+    for name, z_i in {"caption only": None, "z_t as z_i": z_t, "full stack": study.embed(captions)}.items():
+        for g in study.size.few_guidances:
+            drawn = list(study.pictures(captions, z_i, f"{name}, guidance {g:g}", decoder_guidance=g))
+            hits = all_true(items, study.read(drawn))
+            rows.append({"decoder sees": name, "guidance": g, "fidelity": Share(int(hits.sum()), len(hits)),
+                         **distance_row(features(drawn), true, study)})  # fmt: skip
+    return {"is the prior needed?": rows}
+
+
+def distance_row(drawn: Tensor, true: Tensor, study: Study) -> dict[str, Estimate]:
+    """Features (C, D) of the drawn picture of each caption against those of its true picture."""
+    n, seed = len(drawn), study.seed
+    distance = lambda rows: frechet_distance(drawn[rows], true[rows])  # noqa: E731
+    among = {"precision": inside(drawn, true).numpy(), "recall": inside(true, drawn).numpy()}
+    return {
+        "Frechet distance": bootstrap(distance, n, seed, study.size.draws, basic=True),
+        **{name: bootstrap(lambda rows, hits=hits: hits[rows].mean(), n, seed) for name, hits in among.items()},
+    }
+
+
+def rerank(study: Study) -> Tables:
+    """What the choice among several z_i gains (section 2.2). Each set of candidates holds all smaller ones."""
+    items, rows, first = study.singles, [], None
+    captions = [item.caption for item in items]
+    for n in (1, 2, 4, 8):
+        z_i = study.embed(captions, candidates=n)
+        hits = all_true(items, study.read(study.pictures(captions, z_i, f"best of {n}")))
+        first = hits if first is None else first
+        gain = hits.astype(float) - first
+        rows.append({"candidates": n, "fidelity": Share(int(hits.sum()), len(hits)),
+                     "gain": bootstrap(lambda rows, gain=gain: gain[rows].mean(), len(gain), study.seed)})  # fmt: skip
+    return {"the best of several z_i": rows}

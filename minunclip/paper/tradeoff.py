@@ -1,0 +1,90 @@
+"""Guidance trades variety for fidelity: how much, with an image embedding and without (unCLIP sections 5.3 to 5.5)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..diversity import effective_number
+from ..figures import curves
+from ..metrics import Estimate, resamples
+from ..plots import Picture
+from .study import Study, Variety
+from .suite import Tables
+
+GOAL = 0.98  # the fidelity at which two models are compared, if both reach it
+KINDS = {"diversity": "facts", "style variability": "style"}
+Curve = list[Variety]  # of one model, by guidance
+
+
+def guidance(study: Study) -> Tables:
+    """What the decoder's guidance costs, with z_i from the unguided prior and with the caption alone (figures 9-11)."""
+    models = {"full stack": study.embed(study.group_captions, prior_guidance=1.0), "caption alone": None}
+    scales = study.size.guidances
+    found = {
+        model: [study.variety(z_i, f"{model}, guidance {g:g}", decoder_guidance=g) for g in scales]
+        for model, z_i in models.items()
+    }
+    rows = [{"model": model, "guidance": g, **at.row(study.seed)}
+            for model in models for g, at in zip(scales, found[model], strict=True)]  # fmt: skip
+    return {"guidance of the decoder": rows, "at equal fidelity": [equal_fidelity(found, scales, study.seed)]}
+
+
+def equal_fidelity(models: dict[str, Curve], scales: tuple[float, ...], seed: int = 0) -> dict[str, Estimate]:
+    """Two models, each at its lowest guidance with a fidelity of GOAL, or with the highest that both reach.
+
+    models: by name, what was measured at each of the guidance `scales`, of the same captions. Between two scales
+    everything is taken to change evenly. Each draw of the bootstrap looks for the guidances anew.
+    """
+    n = len(next(iter(models.values()))[0].fidelity)
+    found = compare(models, scales, np.arange(n))
+    redrawn = [compare(models, scales, rows) for rows in resamples(n, seed)]
+    return {name: Estimate.of(value, [draw[name] for draw in redrawn], n) for name, value in found.items()}
+
+
+def compare(models: dict[str, Curve], scales: tuple[float, ...], rows: np.ndarray) -> dict[str, float]:
+    """The numbers of `equal_fidelity` for some of the captions, by their numbers (n,)."""
+    fidelities = {model: np.array([at.fidelity[rows].mean() for at in curve]) for model, curve in models.items()}
+    level = min(GOAL, *(curve.max() for curve in fidelities.values()))
+    places = {model: reach(curve, level) for model, curve in fidelities.items()}
+    found = {"fidelity": level}
+    for model, place in places.items():
+        found[f"guidance, {model}"] = between(scales, place)
+    for name, kind in KINDS.items():
+        a, b = (between([effective_number(getattr(at, kind)[rows]) for at in curve], places[model])
+                for model, curve in models.items())  # fmt: skip
+        found |= {f"{name}, {model}": value for model, value in zip(models, (a, b), strict=True)}
+        found[f"ratio of {name}"] = a / b
+    return found
+
+
+def reach(curve: np.ndarray, level: float) -> float:
+    """Where a curve (G,) first comes up to a level, as a place from 0 to G - 1; straight between its points."""
+    i = int(np.argmax(curve >= level))
+    return float(i if i == 0 else i - (curve[i] - level) / (curve[i] - curve[i - 1]))
+
+
+def between(values, place: float) -> float:
+    """The value at a place from 0 to G - 1 of G values."""
+    return float(np.interp(place, range(len(values)), values))
+
+
+def prior_guidance(study: Study) -> Tables:
+    """What guiding the prior does; the paper leaves it unguided, because guidance hurt its pictures (section 5.5)."""
+    rows = []
+    for g in study.size.prior_guidances:
+        z_i = study.embed(study.group_captions, prior_guidance=g)
+        rows.append({"guidance": g, **study.variety(z_i, f"prior guidance {g:g}").row(study.seed)})
+    return {"guidance of the prior": rows}
+
+
+def guidance_figures(results: dict[str, Tables]) -> dict[str, Picture]:
+    """Each variety against the fidelity, a line for each model along its guidance; by file name."""
+    rows = results["guidance"]["guidance of the decoder"]
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    number = lambda value: float("nan") if value is None else value  # noqa: E731
+    line = lambda model, column: [number(row[column]["value"]) for row in rows if row["model"] == model]  # noqa: E731
+    return {
+        f"fidelity-{name.split()[0]}": curves({m: (line(m, "fidelity"), line(m, name)) for m in models}, "fidelity",
+                                              f"{name} (guidance {rows[0]['guidance']:g} to {rows[-1]['guidance']:g})")
+        for name in KINDS
+    }  # fmt: skip
