@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from .draw import best_device
 from .judge import Judge
+from .manipulations import decode
 from .metrics import Share, fidelity, judge_accuracy, psnr, same_facts, zero_shot
 from .plots import show
 from .scenes import Item, Scenes
@@ -106,15 +107,6 @@ def decoder_rows(bench: Bench) -> Rows:
             copies = [found[""][i] for i in chosen]
             rows[f"decoder from the true z_i, {name}"] = same_facts([scenes[i] for i in chosen], copies)
     return rows
-
-
-@torch.no_grad()
-def decode(cascade: UnCLIP, z_i: Tensor, captions: list[str], seed: int) -> Tensor:
-    """The decoder alone, from given image embeddings; a caption may be empty."""
-    drawing = Drawing(captions, seed, cascade.settings, cascade.clip.encode_text(captions), z_i)
-    for _ in cascade._decode(drawing, None):
-        pass
-    return drawing.image
 
 
 def upsampler_rows(bench: Bench) -> Rows:

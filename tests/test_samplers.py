@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from minunclip import samplers
+from minunclip import steps as steps_module
 from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import ddim, ddpm, generators, guided, last, noise_stream, timesteps
+from minunclip.samplers import ddim, ddpm, generators, guided, guided_within, last, noise_stream
+from minunclip.steps import timesteps
 
 PREDICTION = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 SHAPE = (2, 3, 4, 4)
@@ -155,7 +157,7 @@ def test_mistakes_in_a_ddpm_step_are_caught(learned, monkeypatch):
         (Diffusion, "posterior", lambda self, a, b, t, prev: posterior(self, a, b, t, t - 1)),
         (Diffusion, "posterior", lambda self, a, b, t, prev: posterior(self, a, b, t, prev.clamp(min=0))),
         (Diffusion, "step_variances", lambda self, t, prev, like: variances(self, t, prev, like)[::-1]),
-        (samplers, "timesteps", lambda *_: half_up),
+        (steps_module, "timesteps", lambda *_: half_up),
     ]
     if learned:
         mistakes += [(Diffusion, "log_variance", lambda self, v, *t: learn(self, -torch.ones_like(v), *t))]
@@ -337,6 +339,35 @@ def test_guided_sampling_at_scale_1_is_conditional_sampling():
     for scale, expected in [(1.0, cond), (0.0, None)]:
         found = last(ddim(diffusion, guided(halves(uncond, cond), scale), noise, 10))
         assert_close(found, last(ddim(diffusion, expected or uncond, noise, 10)), rtol=0, atol=1e-4)
+
+
+def counted(denoiser, calls: list):
+    return lambda x_t, t: calls.append(len(x_t)) or denoiser(x_t, t)
+
+
+def test_guidance_within_an_interval_runs_only_what_it_needs():
+    calls = {"guided": [], "plain": []}
+    inner, outer = network(3, 1.0), network(3, 2.0)
+    denoiser = guided_within(300, 500, counted(inner, calls["guided"]), counted(outer, calls["plain"]))
+    x_t = recorded(1)[0]
+    for t, expected in [(299, outer), (300, inner), (400, inner), (500, inner), (501, outer)]:
+        t = torch.full((2,), t)
+        assert torch.equal(denoiser(x_t, t), expected(x_t, t))
+    assert calls == {"guided": [2] * 3, "plain": [2] * 2}
+    mixed = torch.tensor([400, 600])
+    found = denoiser(x_t, mixed)
+    assert torch.equal(found[0], inner(x_t, mixed)[0]) and torch.equal(found[1], outer(x_t, mixed)[1])
+
+
+@pytest.mark.parametrize("sampler", samplers.SAMPLERS.values(), ids=samplers.SAMPLERS)
+def test_an_interval_of_all_levels_is_guidance_and_an_empty_one_none(sampler):
+    diffusion = Diffusion(DiffusionConfig(target="v"))
+    strong, plain, noise = network(3, 0.9), network(3, 0.5), recorded(8)
+    run = lambda denoiser: last(sampler(diffusion, denoiser, noise, 8))  # noqa: E731
+    assert torch.equal(run(guided_within(0, 999, strong, plain)), run(strong))
+    assert torch.equal(run(guided_within(1, 0, strong, plain)), run(plain))
+    part = run(guided_within(300, 700, strong, plain))
+    assert not torch.equal(part, run(strong)) and not torch.equal(part, run(plain))
 
 
 # -- gradients, precision, batches ---------------------------------------------------------------------------
