@@ -23,13 +23,13 @@ sys.path += [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parent
 from helpers import normal, relative_error  # noqa: E402
 from test_full_size import oracle, write_configs  # noqa: E402
 
-from minunclip.released import load_decoder, load_prior, load_upsampler  # noqa: E402
+from minunclip.released import plan_decoder, plan_prior, plan_upsampler  # noqa: E402
 from minunclip.text import Text  # noqa: E402
 
 
 def prior(folder: Path, dtype):
     """Guided, as Karlo runs it: two rows. The caption's part of the sequence is computed once, before the steps."""
-    theirs, ours = oracle(folder, "prior").to(dtype), load_prior(folder, dtype=dtype)
+    theirs, ours = oracle(folder, "prior").to(dtype), plan_prior(folder).load(dtype=dtype)
     z, z_t, tokens = (normal(2, *shape, seed=i).to(dtype) for i, shape in enumerate([(768,), (768,), (77, 768)]))
     mask = torch.arange(77).expand(2, -1) < 9
     prefix, t = ours.prefix(Text(z_t, tokens, mask)), torch.tensor([500, 500])
@@ -38,7 +38,7 @@ def prior(folder: Path, dtype):
 
 def decoder(folder: Path, dtype):
     project, theirs = oracle(folder, "text_proj").to(dtype), oracle(folder, "decoder").to(dtype)
-    ours = load_decoder(folder, dtype=dtype)
+    ours = plan_decoder(folder).load(dtype=dtype)
     x, z_i, z_t = (normal(2, *shape, seed=i).to(dtype) for i, shape in enumerate([(3, 64, 64), (768,), (768,)]))
     tokens, mask = normal(2, 77, 768, seed=3).to(dtype), torch.arange(77).expand(2, -1) < 9
     context, added = project(image_embeddings=z_i, prompt_embeds=z_t, text_encoder_hidden_states=tokens,
@@ -54,7 +54,7 @@ def upsampler(folder: Path, dtype):
     (folder / "super_res_last").mkdir(exist_ok=True)
     name = "diffusion_pytorch_model.safetensors"
     (folder / "super_res_last" / name).hardlink_to(folder / "super_res_first" / name)
-    ours = load_upsampler(folder, 64, dtype=dtype)
+    ours = plan_upsampler(folder, 64).load(dtype=dtype)
     x, low = normal(1, 3, 256, 256).to(dtype), normal(1, 3, 256, 256, seed=4).to(dtype)
     return (lambda: ours(x, torch.tensor([500]), low)), (lambda: theirs(torch.cat([x, low], 1), 500).sample)
 

@@ -54,6 +54,8 @@ class DiffusionConfig:
     steps: the number of training timesteps T, at least 2.
     target: what the network predicts: "eps" the noise, "x0" the clean sample (the prior, unCLIP section 2.2),
         "v" a mixture of both (Salimans & Ho 2022).
+    skip: with the target "x0", the size of noise below which x_t itself, not the network, is the better guess of
+        x_0: sigma_data of Karras et al. 2022, table 1. A narrow network cannot pass on every detail of a clean x_t.
     learned_variance: the network returns twice the channels; the second half says how much noise a sampling
         step adds (Nichol & Dhariwal 2021, section 3.1). Pictures in [-1, 1] only.
     weighting: "target" compares the prediction with the target, whatever it is; "x0" compares the x_0 that it
@@ -64,6 +66,7 @@ class DiffusionConfig:
     schedule: str = "cosine"
     steps: int = 1000
     target: str = "eps"
+    skip: float = 0.0
     learned_variance: bool = False
     weighting: str = "target"
     clip: float | None = 1.0
@@ -112,9 +115,17 @@ class Diffusion:
         if self.config.target == "eps":
             return eps
         if self.config.target == "x0":
-            return x_0
+            kept, scale = self.skip_scales(t, x_0)
+            return (x_0 - kept * self.q_sample(x_0, t, eps)) / scale
         signal, sigma = self.scales(t, x_0)
         return signal * eps - sigma * x_0
+
+    def skip_scales(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """(a, b) of x_0 = a x_t + b prediction, (B, 1, ...); without a skip 0 and 1. With it 1 and 0 at no noise."""
+        signal, sigma = self.scales(t, like)
+        noise, skip = sigma / signal, self.config.skip                          # of x_t / signal
+        total = noise**2 + skip**2
+        return skip**2 / total / signal, noise / total.sqrt()
 
     # -- reading the network's output ------------------------------------------------------------------------
 
@@ -136,7 +147,9 @@ class Diffusion:
         if self.config.target == "eps":
             return (x_t - sigma * prediction) / signal, prediction
         if self.config.target == "x0":
-            return prediction, (x_t - signal * prediction) / sigma
+            kept, scale = self.skip_scales(t, x_t)
+            x_0 = kept * x_t + scale * prediction
+            return x_0, (x_t - signal * x_0) / sigma
         return signal * x_t - sigma * prediction, sigma * x_t + signal * prediction
 
     def estimate(self, output: Tensor, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -201,20 +214,13 @@ class Diffusion:
         x_0, eps = x_0.float(), eps.float()
         x_t = self.q_sample(x_0, t, eps)
         prediction, logits = self.split(denoiser(x_t, t), x_t)
-        simple = _mean(self.weight(t, x_t) * (prediction - self.target_of(x_0, eps, t)) ** 2)
+        if self.config.weighting == "x0":  # Salimans & Ho 2022, section 4: the target decides what counts, or we do
+            simple = _mean((self.solve(prediction, x_t, t)[0] - x_0) ** 2)
+        else:
+            simple = _mean((prediction - self.target_of(x_0, eps, t)) ** 2)
         if logits is None:
             return simple
         return simple + 0.001 * self.config.steps * self.vlb_term(x_0, x_t, t, prediction, logits)
-
-    def weight(self, t: Tensor, like: Tensor) -> Tensor:
-        """What turns the squared error of the target into that of x_0, if the config asks for it: (B, 1, ...).
-
-        Salimans & Ho 2022, section 4: the target decides how much each noise level counts, unless one says so.
-        """
-        signal, sigma = self.scales(t, like)
-        if self.config.weighting == "target" or self.config.target == "x0":
-            return torch.ones_like(signal)
-        return sigma**2 if self.config.target == "v" else (sigma / signal) ** 2
 
     def vlb_term(self, x_0: Tensor, x_t: Tensor, t: Tensor, prediction: Tensor, logits: Tensor) -> Tensor:
         """One term of the variational bound for each example, (B,), in bits per dimension.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PACKAGES = ("torch", "einops", "numpy", "pillow", "safetensors", "matplotlib", "ipywidgets", "jupyterlab",
-            "open_clip_torch", "huggingface_hub", "nbval", "tqdm")  # fmt: skip
+            "open_clip_torch", "huggingface_hub", "nbval", "psutil", "tqdm")  # fmt: skip
 
 
 def python() -> str:

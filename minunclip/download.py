@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDERS = ("text_encoder", "prior", "prior_scheduler", "text_proj", "decoder", "decoder_scheduler",
-           "super_res_first", "super_res_last", "super_res_scheduler")  # fmt: skip
+NETWORKS = ("prior", "text_proj", "decoder", "super_res_first", "super_res_last")
+FILES = [
+    "text_encoder/config.json", "text_encoder/model.safetensors",
+    *(f"{name}/{file}" for name in NETWORKS for file in ("config.json", "diffusion_pytorch_model.safetensors")),
+    *(f"{name}_scheduler/scheduler_config.json" for name in ("prior", "decoder", "super_res")),
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,17 +40,28 @@ def fetch(release: Release) -> Path:
     from huggingface_hub import constants, snapshot_download
 
     cache = Path(constants.HF_HUB_CACHE) / f"models--{release.repository.replace('/', '--')}"
+    for snapshot in cache.glob(f"snapshots/{release.commit}*"):
+        if not missing(snapshot):
+            return snapshot
     check_room(release, cache)
-    patterns = [f"{folder}/*.{kind}" for folder in FOLDERS for kind in ("json", "safetensors")]
     try:
         commit = full_commit(release, cache)
-        return Path(snapshot_download(release.repository, revision=commit, allow_patterns=patterns))
-    except Exception as error:  # the hub's errors have no common class; whichever it is, say what is missing
+        folder = Path(snapshot_download(release.repository, revision=commit, allow_patterns=FILES))
+        if lacking := missing(folder):
+            raise FileNotFoundError(lacking[0])  # offline, the hub's library hands out whatever is there
+        return folder
+    except Exception as error:  # its errors have no common class; whichever it is, say what is missing
+        why = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" ...")
         raise ConnectionError(
-            f"cannot download {release.repository} ({release.gigabytes} GB, commit {release.commit}) to {cache}: "
-            f"{type(error).__name__}. Connect to the internet once (and unset HF_HUB_OFFLINE), or copy the "
-            f"repository's folders here and give their path in place of the name"
+            f"cannot download {release.repository} ({release.gigabytes} GB, commit {release.commit}) to {cache}. "
+            "Connect to the internet once (and unset HF_HUB_OFFLINE), or copy the repository's folders to this "
+            f"machine and give their path in place of the name ({why})"
         ) from error
+
+
+def missing(snapshot: Path) -> list[str]:
+    """The files that a folder of the release still lacks."""
+    return [file for file in FILES if not (snapshot / file).is_file()]
 
 
 def full_commit(release: Release, cache: Path) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +14,12 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from .memory import best_device, best_dtype
 from .plots import show, to_pil
-from .unclip import Drawing, Settings, UnCLIP
-
-
-def best_device() -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+from .stage import SHIPPED
+from .tokenizer import CutWarning
+from .unclip import STAGES, Drawing, Settings, UnCLIP
+from .upscaler import Upscaler
 
 
 def sheet(drawing: Drawing) -> Image.Image:
@@ -56,18 +56,93 @@ def save_png(picture: Image.Image, path: Path, note: str) -> None:
         raise
 
 
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
 def draw(
     captions: list[str], out: Path, model: str = "scenes", seed: int = 0, size: int | None = None,
-    quiet: bool = False, **settings,
+    quiet: bool = False, device: str | None = None, dtype: str | None = None, memory: str = "auto",
+    upsampler_steps: tuple[int, ...] = (), **settings,
 ) -> Drawing:  # fmt: skip
-    """Draw the captions and save them as one PNG. `settings` changes those of the model, see Settings."""
+    """Draw the captions and save them as one PNG. `settings` changes those of the model, see Settings.
+
+    device, dtype     by default the best that there are; the scenes model always computes in float32
+    memory            where the weights lie, see `memory`
+    upsampler_steps   for each upsampler, or one number for all of them; by default those of the model
+    """
     check_writable(out)
-    cascade = UnCLIP.from_pretrained(model, best_device())
-    chosen: Settings = replace(cascade.settings, **settings)
-    with tqdm(desc="drawing", unit=" steps", delay=1, disable=quiet) as bar:  # bad input fails before it shows
-        for progress in cascade.stream(captions, seed, size, settings=chosen):
-            bar.set_postfix_str(f"{progress.stage} {progress.done}/{progress.total}", refresh=False)
-            bar.update()
-    drawing = progress.drawing
+    place = device_of(device)
+    number = DTYPES[dtype] if dtype else torch.float32 if model in SHIPPED else best_dtype(place)
+    with plain_warnings(), plain_out_of_memory():
+        cascade = UnCLIP.from_pretrained(model, place, number, memory)
+        if not quiet and model not in SHIPPED:
+            print(f"minunclip: {model} on {place.type}, {str(number)[6:]}, weights {cascade.memory}", file=sys.stderr)
+        if size == 1024 and cascade.sizes[-1] == 256:
+            Upscaler.from_pretrained(device=place, dtype=number).add_to(cascade)
+        if upsampler_steps:
+            settings["upsampler_steps"] = one_for_each(upsampler_steps, len(cascade.upsamplers))
+        drawing = follow(cascade, captions, seed, size, replace(cascade.settings, **settings), quiet)
     save_png(sheet(drawing), out, f"{'; '.join(captions)} (minunclip {model}, seed {seed})")
     return drawing
+
+
+def follow(
+    cascade: UnCLIP, captions: list[str], seed: int, size: int | None, settings: Settings, quiet: bool
+) -> Drawing:
+    """The drawing, made under one progress bar for each stage."""
+    stream = cascade.stream(captions, seed, size, settings=settings)
+    upsamplers = sum(size is None or upsampler.config.size <= size for upsampler in cascade.upsamplers)
+    totals = (settings.prior_steps, settings.decoder_steps, *settings.upsampler_steps[:upsamplers])
+    for stage, total in zip(STAGES, totals, strict=False):
+        delay = 1 if stage == STAGES[0] else 0  # bad input fails before a bar shows
+        with tqdm(desc=f"{stage:<11}", total=total, unit="step", delay=delay, disable=quiet) as bar:
+            for progress in stream:
+                bar.update()
+                if progress.done == progress.total:
+                    break
+    return progress.drawing
+
+
+def one_for_each(steps: tuple[int, ...], upsamplers: int) -> tuple[int, ...]:
+    """Raises ValueError if there are neither one nor as many as there are upsamplers."""
+    if len(steps) not in (1, upsamplers):
+        raise ValueError(f"--upsampler-steps has {len(steps)} numbers, and this model has {upsamplers} upsamplers")
+    return steps if len(steps) == upsamplers else steps * upsamplers
+
+
+def device_of(name: str | None) -> torch.device:
+    """The device of this name, or the best. Raises ValueError for one that is not here."""
+    if name is None:
+        return best_device()
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(name):
+        raise ValueError(f"there is no device {name!r} here: choose {' or '.join(d for d in here if here[d])}")
+    return torch.device(name)
+
+
+@contextmanager
+def plain_warnings():
+    """A warning about a caption becomes one line, without the line of code that it comes from."""
+
+    def show_ours(message, category, *where, **options):
+        if issubclass(category, CutWarning):
+            print(f"minunclip: {message}", file=sys.stderr)
+        else:
+            show(message, category, *where, **options)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CutWarning)
+        show, warnings.showwarning = warnings.showwarning, show_ours
+        yield
+
+
+@contextmanager
+def plain_out_of_memory():
+    """PyTorch's many lines about memory that ran out become one, with what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
+            raise
+        raise MemoryError("the memory ran out while drawing: draw fewer captions at once or a smaller --size, "
+                          "or use --memory offload or --memory disk") from error  # fmt: skip

@@ -1,17 +1,20 @@
-"""Read the weights of others: their names in our words, every tensor accounted for, no second copy in memory."""
+"""Read the weights of others: their names in our words, and every tensor accounted for."""
 
 from __future__ import annotations
 
+import pickle
 import re
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-
-from .diffusion import Diffusion
-from .stage import Stage
 
 # ---- names: (regular expression in theirs, what it becomes in ours), applied from top to bottom ----
 
@@ -79,65 +82,62 @@ UNET = [
     (r"to_([qkv])", r"\1"),
     (r"to_out\.0", "out"),
 ]
-IGNORED = re.compile(r"position_ids$")  # 0, 1, 2, ...: older files carry them along
+# What older files carry along: the positions 0, 1, 2, ..., and in OpenAI's CLIP three sizes.
+IGNORED = re.compile(r"position_ids$|^(input_resolution|context_length|vocab_size)$")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file, the table for its names, and what our names begin with."""
+    """A safetensors file, the table for its names, and what our names begin with."""
 
     path: Path
     names: list[tuple[str, str]]
     prefix: str = ""
 
-    def rename(self, name: str) -> str:
-        for theirs, ours in self.names:
-            name = re.sub(theirs, ours, name)
-        return self.prefix + name
-
-
-def assemble(stage_class: type[Stage], config, sources: list[Source], device="cpu", dtype=torch.float32, **given):
-    """The stage with the weights of these files, in evaluation mode; `given` are tensors that no file has.
-
-    The stage is built without memory, and each tensor goes straight to the device and the dtype. Raises
-    ValueError for a file that is missing or damaged, and names a tensor that is missing, misshapen or too many.
-    """
-    with torch.device("meta"):
-        stage = stage_class(config)
-    missing = split_qkv({name: tuple(tensor.shape) for name, tensor in stage.state_dict().items()})
-    state = {name: tensor.to(device, dtype) for name, tensor in given.items()}
-    for source in sources:
-        state |= read(source, missing, device, dtype)
-    left = [name for name in missing if name not in state]
-    if left:
-        files = " and ".join(str(source.path) for source in sources)
-        raise ValueError(f"{files}: {len(left)} tensors are missing, the first is what we call {left[0]!r}: "
-                         "the file is not whole, or its config.json is of another model")  # fmt: skip
-    stage.load_state_dict(fuse_qkv(state), assign=True)
-    if isinstance(getattr(stage, "diffusion", None), Diffusion):
-        stage.diffusion = Diffusion(stage.diffusion.config)  # its tables were built without memory, too
-    return stage.requires_grad_(False).eval()
-
-
-def read(source: Source, expected: dict[str, tuple[int, ...]], device, dtype) -> dict[str, Tensor]:
-    """The tensors of one file under our names, checked against the shapes `expected` before any is read."""
-    if not source.path.is_file():
-        raise ValueError(f"{source.path} is missing: fetch it again")
-    try:
-        with safe_open(source.path, "pt", device=str(device)) as file:
-            names = {name: source.rename(name) for name in file.keys() if not IGNORED.search(name)}  # noqa: SIM118
+    def find(self, expected: dict[str, tuple[int, ...]]) -> dict[str, str]:
+        """Our name -> theirs, for every tensor of the file, its shape checked against the `expected` one."""
+        with opened(self.path) as file:
+            names = rename(self.path, file.keys(), self.names, self.prefix)
             for name, ours in names.items():
-                check(source.path, name, tuple(file.get_slice(name).get_shape()), expected.get(ours))
-            return {ours: file.get_tensor(name).to(dtype) for name, ours in names.items()}
+                check(self.path, name, tuple(file.get_slice(name).get_shape()), expected.get(ours))
+        return {ours: name for name, ours in names.items()}
+
+    def tensor(self, name: str, device="cpu") -> Tensor:
+        """One tensor. While a file is open, what was read of it stays in memory; opened anew, that is this one."""
+        with opened(self.path, device) as file:
+            return file.get_tensor(name)
+
+
+@contextmanager
+def opened(path: Path, device="cpu") -> Iterator[safe_open]:
+    """A safetensors file, with errors that name it and say what to do."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: fetch it again")
+    try:
+        with safe_open(path, "pt", device=str(device)) as file:
+            yield file
     except SafetensorError as error:
-        raise ValueError(f"{source.path} is damaged or not whole ({error}): fetch it again") from None
+        raise ValueError(f"{path} is damaged or not whole ({error}): delete it and fetch it again") from None
+
+
+def rename(path: Path, names: Iterable[str], table: list[tuple[str, str]], prefix: str = "") -> dict[str, str]:
+    """Their names in our words. Raises ValueError if two of theirs would be the same of ours."""
+    renamed: dict[str, str] = {}
+    for name in names:
+        if IGNORED.search(name):
+            continue
+        ours = prefix + reduce(lambda word, entry: re.sub(*entry, word), table, name)
+        if ours in renamed.values():
+            raise ValueError(f"{path}: the tensor {name!r} is there twice, under two names")
+        renamed[name] = ours
+    return renamed
 
 
 def check(path: Path, name: str, shape: tuple[int, ...], expected: tuple[int, ...] | None) -> None:
     if expected is None:
-        raise ValueError(f"{path}: the tensor {name!r} has no place in the network of its config.json")
+        raise ValueError(f"{path}: the tensor {name!r} has no place in the network of its config")
     if shape != expected:
-        raise ValueError(f"{path}: the tensor {name!r} has shape {shape}, and its config.json asks for {expected}")
+        raise ValueError(f"{path}: the tensor {name!r} has shape {shape}, and its config asks for {expected}")
 
 
 def split_qkv(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -155,3 +155,36 @@ def fuse_qkv(state: dict[str, Tensor]) -> dict[str, Tensor]:
         parts = [state.pop(q.replace(".q.", f".{part}.")) for part in "qkv"]
         state[q.replace(".q.", ".qkv.")] = torch.cat(parts)
     return state
+
+
+def read_pytorch(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file that PyTorch wrote; other Python objects are refused, since they could run code.
+
+    A tuple of tensors gets the names 0, 1, ..., and a batch dimension. Raises ValueError for a damaged file.
+    """
+    try:
+        content = load_program(path) if is_program(path) else torch.load(
+            path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)  # fmt: skip
+    except pickle.UnpicklingError:
+        raise ValueError(f"{path} is damaged, or holds more than tensors: get it from its makers again") from None
+    except (RuntimeError, EOFError, OSError) as error:
+        why = " ".join(str(error).split())[:100]
+        raise ValueError(f"{path} is damaged or not whole ({why}): fetch it again") from None
+    if isinstance(content, tuple | list):
+        return {str(i): tensor[None] for i, tensor in enumerate(content)}
+    state = content.get("state_dict", content)
+    return {name: tensor.detach() for name, tensor in state.items() if isinstance(tensor, Tensor)}
+
+
+def is_program(path: Path) -> bool:
+    """OpenAI stored CLIP as a TorchScript program, of which only the weights are wanted."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def load_program(path: Path) -> dict[str, Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                  # PyTorch calls the format deprecated; the file has no other
+        return torch.jit.load(path, map_location="cpu").state_dict()

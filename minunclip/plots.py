@@ -36,7 +36,8 @@ class Picture:
         return file.getvalue()
 
     def html(self) -> str:
-        data = base64.b64encode(self._encoded("WEBP", quality=95)).decode()  # a third of the PNG's size
+        how = {"lossless": True} if self.image.mode == "P" else {"quality": 95}   # a third of a PNG's size
+        data = base64.b64encode(self._encoded("WEBP", **how)).decode()
         return (f'<img alt="{html.escape(self.alt)}" width="{self.image.width}" style="max-width: 100%" '
                 f'src="data:image/webp;base64,{data}">')  # fmt: skip
 
@@ -170,7 +171,7 @@ def embedding_bars(embeddings: dict[str, Tensor], first: int = 64) -> Picture:
         axis.set_ylabel(name, rotation=0, ha="right", va="center")
         axis.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xlabel("number in the embedding")
-    return _plot(figure, f"Bars: the first {len(values)} numbers of {', '.join(embeddings)}.")
+    return plotted(figure, f"Bars: the first {len(values)} numbers of {', '.join(embeddings)}.")
 
 
 def bars(values: dict[str, float], label: str) -> Picture:
@@ -186,10 +187,11 @@ def bars(values: dict[str, float], label: str) -> Picture:
     axis.margins(x=0.12)
     axis.set_xlabel(label)
     axis.spines[["top", "right"]].set_visible(False)
-    return _plot(figure, f"Bars of {label}: " + "; ".join(f"{name} {value:.2f}" for name, value in values.items()))
+    return plotted(figure, f"Bars of {label}: " + "; ".join(f"{name} {value:.2f}" for name, value in values.items()))
 
 
-def _plot(figure, alt: str) -> Picture:
+def plotted(figure, alt: str) -> Picture:
+    """A matplotlib figure as a Picture."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=90, facecolor="white")
     return Picture(Image.open(file).convert("RGB"), alt)

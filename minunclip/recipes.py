@@ -119,7 +119,8 @@ class DecoderRecipe(Recipe):
             out_channels=6, channels=48, mults=(2, 3), blocks=1, attention=(0, 1), head_width=48, context_width=128,
             patch=4, groups=16,
         ),
-        size=32, z_width=128, text_width=128, diffusion=DiffusionConfig(target="x0", learned_variance=True),
+        size=32, z_width=128, text_width=128,
+        diffusion=DiffusionConfig(target="x0", skip=0.1, learned_variance=True),
     )  # fmt: skip
     profiles = {
         "cpu": TrainConfig(steps=20000, batch=64, lr=1.5e-3),

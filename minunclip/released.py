@@ -7,6 +7,7 @@ file. The networks are the ones of this library under other names: `layouts` tra
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,7 +16,10 @@ from .clip import CLIP, CLIPConfig
 from .decoder import Decoder, DecoderConfig
 from .diffusion import DiffusionConfig
 from .download import fetch, release_of
-from .layouts import CLIP_IMAGE, CLIP_TEXT, PRIOR, PROJECTIONS, UNET, Source, assemble
+from .layouts import CLIP_IMAGE, CLIP_TEXT, PRIOR, PROJECTIONS, UNET, Source
+from .memory import OneAtATime, choose
+from .original import is_original, plan_original
+from .plan import Plan, plan
 from .prior import DiffusionPrior, PriorConfig
 from .unclip import Settings, UnCLIP
 from .unet import UNetConfig
@@ -25,6 +29,7 @@ KARLO = Settings(
     prior_steps=25, prior_guidance=4.0, candidates=1, decoder_steps=25, decoder_guidance=8.0,
     upsampler_steps=(7,), sampler="ddpm",
 )  # fmt: skip
+FEATURE_MAPS = 20  # of the upsampler's finest level: the memory that its U-Net takes while it runs
 
 # ---- configs: what their config.json says, in our words ----
 
@@ -129,49 +134,70 @@ def upsampler_config(folder: Path, low_size: int) -> UpsamplerConfig:
 # ---- loading ----
 
 
-def load_released(name_or_folder: str | Path, device="cpu", dtype=torch.float32) -> UnCLIP:
+def load_released(name_or_folder: str | Path, device="cpu", dtype=torch.float32, memory: str = "auto") -> UnCLIP:
     """A released cascade, in evaluation mode, with the settings of its makers.
 
     name_or_folder: "karlo" or "kakaobrain/karlo-v1-alpha", downloaded at the first call (13.7 GB), or a folder of
-    that layout. A folder without a prior, such as Karlo's image variations, gives a cascade without one.
-    Raises ValueError for weights that do not fit their config, and OSError if they cannot be fetched.
+    that layout or with its makers' own checkpoints. A folder without a prior, such as Karlo's image variations,
+    gives a cascade without one.
+    memory: "resident", "offload", "disk" (see `memory`), or "auto": the fastest of them that fits.
+    Raises ValueError for weights that do not fit their config, OSError if they cannot be fetched, and MemoryError.
     """
     release = release_of(str(name_or_folder))
     folder = fetch(release) if release else Path(name_or_folder)
-    read_config(folder / "decoder" / "config.json")
-    clip = load_clip(folder, device, dtype)
-    prior = load_prior(folder, device, dtype) if (folder / "prior").is_dir() else None
-    decoder = load_decoder(folder, device, dtype)
-    cascade = UnCLIP(clip, prior, decoder, [load_upsampler(folder, decoder.config.size, device, dtype)])
-    cascade.settings = KARLO
+    plans = plan_cascade(folder)
+    sizes = [size for p in plans.values() if p for size in p.sizes(dtype).values()]
+    mode = choose(memory, sizes, working_memory(plans["upsampler"].stage.config, dtype), torch.device(device))
+    whole = partial(Plan.load, device=device, dtype=dtype)
+    load = whole if mode == "resident" else OneAtATime(mode, device, dtype).load
+    clip, prior, decoder, upsampler = (p and load(p) for p in plans.values())
+    cascade = UnCLIP(clip, prior, decoder, [upsampler])
+    cascade.settings, cascade.memory = KARLO, mode
     return cascade
 
 
-def load_clip(folder: Path, device="cpu", dtype=torch.float32) -> CLIP:
+def plan_cascade(folder: Path) -> dict[str, Plan | None]:
+    """By stage: where its weights lie, or None for a prior that is not there."""
+    if is_original(folder):
+        return plan_original(folder)
+    read_config(folder / "decoder" / "config.json")
+    decoder = plan_decoder(folder)
+    return {
+        "clip": plan_clip(folder), "prior": plan_prior(folder) if (folder / "prior").is_dir() else None,
+        "decoder": decoder, "upsampler": plan_upsampler(folder, decoder.stage.config.size),
+    }  # fmt: skip
+
+
+def working_memory(config: UpsamplerConfig, dtype: torch.dtype) -> int:
+    """Bytes that drawing one picture takes besides the weights: most in the upsampler, at its finest level."""
+    return FEATURE_MAPS * config.unet.channels * config.size**2 * dtype.itemsize
+
+
+def plan_clip(folder: Path) -> Plan:
     """The text encoder, and the image encoder if the folder has one."""
     sources = [Source(folder / "text_encoder" / "model.safetensors", CLIP_TEXT, "text.")]
     config = clip_config(folder)
     if config.image_layers:
         sources.append(Source(folder / "image_encoder" / "model.safetensors", CLIP_IMAGE, "image."))
     # The temperature of the contrastive loss is not in these files: OpenAI's training ended at its limit, 100.
-    return assemble(CLIP, config, sources, device, dtype, log_scale=torch.tensor(100.0).log())
+    return plan(CLIP, config, sources, log_scale=torch.tensor(100.0).log())
 
 
-def load_prior(folder: Path, device="cpu", dtype=torch.float32) -> DiffusionPrior:
+def plan_prior(folder: Path) -> Plan:
     """The prior of Karlo's layout or of Kandinsky's: the width and the clip range are read from its configs."""
-    return assemble(DiffusionPrior, prior_config(folder), [Source(weights(folder / "prior"), PRIOR)], device, dtype)
+    return plan(DiffusionPrior, prior_config(folder), [Source(weights(folder / "prior"), PRIOR)])
 
 
-def load_decoder(folder: Path, device="cpu", dtype=torch.float32) -> Decoder:
+def plan_decoder(folder: Path) -> Plan:
     sources = [Source(weights(folder / "text_proj"), PROJECTIONS), Source(weights(folder / "decoder"), UNET, "unet.")]
-    return assemble(Decoder, decoder_config(folder), sources, device, dtype)
+    return plan(Decoder, decoder_config(folder), sources)
 
 
-def load_upsampler(folder: Path, low_size: int, device="cpu", dtype=torch.float32) -> Upsampler:
+def plan_upsampler(folder: Path, low_size: int) -> Plan:
     """One upsampler of two U-Nets: the second is for the last step."""
     sources = [Source(weights(folder / "super_res_first"), UNET, "unet."),
                Source(weights(folder / "super_res_last"), UNET, "last_unet.")]  # fmt: skip
-    return assemble(Upsampler, upsampler_config(folder, low_size), sources, device, dtype)
+    return plan(Upsampler, upsampler_config(folder, low_size), sources)
 
 
 def weights(folder: Path) -> Path:

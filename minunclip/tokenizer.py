@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
+import textwrap
+import warnings
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -47,14 +52,33 @@ class WordTokenizer:
         return f"the scenes model does not know the word {word!r} in {caption!r}: {hint}"
 
 
+class CutWarning(UserWarning):
+    """A caption was longer than CLIP reads."""
+
+
 class BytePairTokenizer:
     """CLIP's own byte-pair encoding, from open_clip: (B, 77) int64, cut after 77 tokens, padded with 0."""
 
     def __init__(self, context: int = 77):
-        from open_clip import SimpleTokenizer  # takes seconds to import, and only released models need it
-
-        self._tokenizer, self.context = SimpleTokenizer(context_length=context), context
+        self._tokenizer, self.context = clip_vocabulary(), context
         self.size = self._tokenizer.vocab_size
 
     def __call__(self, captions: list[str]) -> Tensor:
-        return self._tokenizer(captions)
+        """Warns, with the part that is not read, of a caption that has more tokens than fit."""
+        for caption in captions:
+            ids, room = self._tokenizer.encode(caption), self.context - 2  # besides the start and the end token
+            if len(ids) > room:
+                cut = textwrap.shorten(self._tokenizer.decode(ids[room:]), 300, placeholder=" ...")
+                warnings.warn(f"this caption has {len(ids)} tokens, and CLIP reads {room}: {caption[:30]!r}... "
+                              f"is drawn without its end {cut!r}", CutWarning, stacklevel=2)  # fmt: skip
+        return self._tokenizer(captions, self.context)
+
+
+@cache
+def clip_vocabulary():
+    """open_clip's tokenizer, from its own file: the whole package takes seconds and 260 MB of memory to import."""
+    file = Path(importlib.util.find_spec("open_clip").origin).with_name("tokenizer.py")
+    spec = importlib.util.spec_from_file_location("open_clip_tokenizer", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SimpleTokenizer()

@@ -33,6 +33,14 @@ class UpsamplerConfig:
                              "the noisy picture and the enlarged small one")
 
 
+# The paper's own network for 256 -> 1024 (unCLIP Appendix C, table 3): 282 million parameters, "300M" there. Its
+# weights were never released. film=True as in ADM; the table does not tell, and 267 million without would be 300M, too.
+PAPER_1024 = UpsamplerConfig(
+    unet=UNetConfig(in_channels=6, channels=192, mults=(1, 1, 2, 2, 4, 4), blocks=2, attention=(), context_width=None),
+    size=1024, low_size=256, diffusion=DiffusionConfig(schedule="linear"),
+)  # fmt: skip
+
+
 class Upsampler(Stage):
     """Predicts the noise in x_t, given the same picture at a lower resolution. Any size works."""
 

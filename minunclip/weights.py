@@ -16,15 +16,20 @@ from .unclip import UnCLIP
 from .upsampler import Upsampler
 
 
-def load_cascade(name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> UnCLIP:
-    """The cascade of a name or a folder, in evaluation mode. Raises ValueError for one that is not known."""
+def load_cascade(
+    name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, memory: str = "auto"
+) -> UnCLIP:
+    """The cascade of a name or a folder, in evaluation mode. Raises ValueError for one that is not known.
+
+    memory: see `memory`; shipped weights are a few megabytes and always resident.
+    """
     name = str(name)
     if name in SHIPPED:
         return load_shipped(name, device, dtype)
     if release_of(name) or Path(name).is_dir():
         from .released import load_released
 
-        return load_released(name, device, dtype)
+        return load_released(name, device, dtype, memory)
     known = [*SHIPPED, *RELEASES, *(release.repository for release in RELEASES.values())]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "try 'scenes', 'karlo' or the path of a folder"

@@ -42,17 +42,36 @@ def guidance_grid(pictures: dict[float, Tensor | Image.Image], label: str, seed:
     if not pictures:
         raise ValueError("guidance_grid: there are no pictures; draw one for each guidance")
     images = {scale: to_pil(_single(image), SIDE) for scale, image in sorted(pictures.items())}
-    options = [(f"{scale:g}", i) for i, scale in enumerate(images)]
-    pages = [widgets.HTML(Picture(image, f"{label}, guidance {scale:g}").html()) for scale, image in images.items()]
-    stack = widgets.Stack(pages, selected_index=0, layout={"min_height": f"{SIDE + 12}px"})
-    slider = widgets.SelectionSlider(options=options, description="guidance", continuous_update=True)
-    choice = widgets.Dropdown(options=options, description="or pick one:", layout={"width": "170px"})
-    jslink((slider, "index"), (stack, "selected_index"))
-    jslink((slider, "index"), (choice, "index"))
-    box = StillBox([widgets.Label(label), widgets.HBox([slider, choice]), stack])
+    pages = {f"{scale:g}": Picture(image, f"{label}, guidance {scale:g}") for scale, image in images.items()}
+    box = StillBox([widgets.Label(label), *paged(pages, "guidance")])
     names = [f"guidance {scale:g}" for scale in images]
     box.still = show(list(images.values()), names, title=label, seed=seed, side=128)
     return box
+
+
+def paged(pages: dict[str, Picture], description: str, width: int = 170) -> list[widgets.Widget]:
+    """One of some pictures, chosen by name with a slider or in a field `width` pixels wide. Needs no kernel."""
+    options = [(name, i) for i, name in enumerate(pages)]
+    height = max(picture.image.height for picture in pages.values()) + 12
+    stack = widgets.Stack(
+        [widgets.HTML(picture.html()) for picture in pages.values()], selected_index=0,
+        layout={"min_height": f"{height}px"},
+    )  # fmt: skip
+    slider = widgets.SelectionSlider(options=options, description=description, readout=False)
+    choice = widgets.Dropdown(options=options, description="or pick one:", layout={"width": f"{width}px"})
+    jslink((slider, "index"), (stack, "selected_index"))
+    jslink((slider, "index"), (choice, "index"))
+    return [widgets.HBox([slider, choice]), stack]
+
+
+def stacked(pages: list[Picture]) -> Picture:
+    """Some pictures below each other, such as pages of a grid for its still picture."""
+    size = max(page.image.width for page in pages), sum(page.image.height for page in pages)
+    sheet, top = Image.new("RGB", size, "white"), 0
+    for page in pages:
+        sheet.paste(page.image, (0, top))
+        top += page.image.height
+    return Picture(sheet, " ".join(page.alt for page in pages))
 
 
 def _single(image: Tensor | Image.Image) -> Tensor | Image.Image:
@@ -62,7 +81,29 @@ def _single(image: Tensor | Image.Image) -> Tensor | Image.Image:
 # -- the explorer: draws when the button is pressed ----------------------------------------------------------
 
 
-class GuidanceExplorer(StillBox):
+class Explorer(StillBox):
+    """Controls, a button that starts `_draw`, and one picture that is replaced in place. Subclasses make these."""
+
+    button: widgets.Button
+    picture: widgets.Image
+    status: widgets.HTML
+    busy = "drawing ..."
+
+    def draw(self) -> None:
+        """Draw with what the controls say. A mistake is shown below the picture and never raised."""
+        label, self.button.description, self.button.disabled = self.button.description, self.busy, True
+        try:
+            self._draw()
+        except Exception as error:  # an exception in a callback would vanish without a trace
+            self.status.value = f'<span role="alert" style="color: #b00020">{html.escape(str(error))}</span>'
+        finally:
+            self.button.description, self.button.disabled = label, False
+
+    def _draw(self) -> None:
+        raise NotImplementedError
+
+
+class GuidanceExplorer(Explorer):
     """A caption, a guidance, a seed and a button: the picture is drawn by the kernel and replaced in place."""
 
     def __init__(self, cascade: UnCLIP, caption: str = "a big red heart", size: int = 128, guidance: float = 2.0):
@@ -83,16 +124,6 @@ class GuidanceExplorer(StillBox):
         knobs = widgets.HBox([self.guidance, self.number])
         super().__init__([self.caption, knobs, widgets.HBox([self.seed, self.button]), self.picture, self.status])
         self.draw()
-
-    def draw(self) -> None:
-        """Draw with what the controls say. A mistake is shown below the picture and never raised."""
-        label, self.button.description, self.button.disabled = self.button.description, "drawing ...", True
-        try:
-            self._draw()
-        except Exception as error:  # an exception in a callback would vanish without a trace
-            self.status.value = f'<span role="alert" style="color: #b00020">{html.escape(str(error))}</span>'
-        finally:
-            self.button.description, self.button.disabled = label, False
 
     def _draw(self) -> None:
         start, caption, seed, scale = time.perf_counter(), self.caption.value, self.seed.value, self.guidance.value

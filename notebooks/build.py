@@ -24,14 +24,15 @@ from minunclip.plots import COSTS, cost_table
 
 HERE = Path(__file__).parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-MEASURE = """import os, sys, torch
+MEASURE = """import os, sys, time, torch
 try:
     import resource
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 except ImportError:  # Windows
     import psutil
     peak = psutil.Process().memory_info().peak_wset
-(peak, torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores")"""
+(peak, time.process_time(),
+ torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores")"""
 
 
 def convert(source: Path) -> nbformat.NotebookNode:
@@ -54,8 +55,9 @@ def run(notebook: nbformat.NotebookNode) -> dict:
     start = time.perf_counter()
     client.execute()
     minutes = (time.perf_counter() - start) / 60
-    peak, machine = ast.literal_eval(notebook.cells.pop().outputs[0]["data"]["text/plain"])
-    return {"minutes": round(minutes, 2), "peak_memory_gb": round(peak / 1e9, 2), "machine": machine}
+    peak, busy, machine = ast.literal_eval(notebook.cells.pop().outputs[0]["data"]["text/plain"])
+    return {"minutes": round(minutes, 2), "core_minutes": round(busy / 60, 2),   # more than one core adds up
+            "peak_memory_gb": round(peak / 1e9, 2), "machine": machine}  # fmt: skip
 
 
 def record(name: str, notebook: nbformat.NotebookNode, cost: dict) -> None:

@@ -31,7 +31,7 @@ def cascade() -> UnCLIP:
 @pytest.fixture
 def tiny(cascade, monkeypatch, tmp_path) -> None:
     """`scenes` is the tiny cascade, on the CPU, and the current folder is an empty one."""
-    load = lambda name, device="cpu": cascade if name == "scenes" else load_cascade(name, device)  # noqa: E731
+    load = lambda name, *where: cascade if name == "scenes" else load_cascade(name, *where)  # noqa: E731
     monkeypatch.setattr(UnCLIP, "from_pretrained", load)
     monkeypatch.setattr(draw, "best_device", lambda: torch.device("cpu"))
     monkeypatch.chdir(tmp_path)

@@ -287,3 +287,34 @@ def test_weighting_by_x0_is_the_squared_error_of_the_x0_that_the_prediction_impl
 def test_an_unknown_weighting_is_refused():
     with pytest.raises(ValueError, match="weighting 'snr'"):
         DiffusionConfig(weighting="snr")
+
+
+# ---- the skip
+
+
+@pytest.mark.parametrize("skip", [0.0, 0.1, 0.5])
+def test_a_skip_turns_into_x_0_and_back(skip):
+    diffusion = Diffusion(DiffusionConfig(target="x0", skip=skip))
+    t = torch.tensor([0, 1, 50, 500, 998])
+    x_0, eps = normal(5, 3, 4, 4), normal(5, 3, 4, 4, seed=1)
+    x_t = diffusion.q_sample(x_0, t, eps)
+    again, noise = diffusion.solve(diffusion.target_of(x_0, eps, t), x_t, t)
+    assert_close(again, x_0, rtol=0, atol=1e-4)
+    assert_close(noise, eps, rtol=0, atol=2e-3)
+
+
+def test_a_skip_believes_x_t_as_karras_says():
+    """Karras et al. 2022, table 1: c_skip and c_out (over sigma_data), of x_t / signal with its noise sigma / signal."""
+    diffusion, t = Diffusion(DiffusionConfig(target="x0", skip=0.3)), torch.arange(1000)
+    x_t, prediction = normal(1000, 2), normal(1000, 2, seed=1)
+    noise = ((1 - diffusion.alphas_bar) / diffusion.alphas_bar).sqrt()[:, None]
+    c_skip, c_out = 0.3**2 / (noise**2 + 0.3**2), noise * 0.3 / (noise**2 + 0.3**2).sqrt()
+    expected = c_skip * x_t / diffusion.alphas_bar.sqrt()[:, None] + c_out / 0.3 * prediction
+    assert_close(diffusion.solve(prediction, x_t, t)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_skip_the_network_alone_decides():
+    diffusion, t = Diffusion(DiffusionConfig(target="x0")), torch.arange(1000)
+    x_t, prediction = normal(1000, 2), normal(1000, 2, seed=1)
+    assert torch.equal(diffusion.solve(prediction, x_t, t)[0], prediction)
+    assert torch.equal(diffusion.target_of(x_t, prediction, t), x_t)

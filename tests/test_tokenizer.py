@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minunclip.scenes import VOCABULARY
-from minunclip.tokenizer import BytePairTokenizer, WordTokenizer
+from minunclip.tokenizer import BytePairTokenizer, CutWarning, WordTokenizer
 
 TOKENIZER = WordTokenizer(VOCABULARY)
 words = st.lists(st.sampled_from(VOCABULARY), max_size=30)
@@ -75,6 +75,7 @@ def byte_pairs():
     return BytePairTokenizer()
 
 
+@pytest.mark.filterwarnings("ignore::minunclip.tokenizer.CutWarning")
 def test_byte_pairs_equal_open_clip(byte_pairs):
     ours = byte_pairs(AWKWARD)
     assert ours.shape == (len(AWKWARD), 77) and ours.dtype == torch.int64
@@ -83,12 +84,29 @@ def test_byte_pairs_equal_open_clip(byte_pairs):
     assert byte_pairs.size == 49408
 
 
+@pytest.mark.filterwarnings("ignore::minunclip.tokenizer.CutWarning")
 def test_byte_pairs_end_with_the_highest_id_even_when_cut(byte_pairs):
     ids = byte_pairs(["a red star", "word " * 100])
     assert ids.max(dim=1).values.tolist() == [byte_pairs.size - 1] * 2
     assert ids.argmax(dim=1).tolist() == [4, 76]
 
 
+def test_a_long_caption_warns_of_what_is_cut(byte_pairs, recwarn):
+    byte_pairs(["word " * 75, "", "a red star"])
+    assert not [w for w in recwarn if issubclass(w.category, CutWarning)]
+    told = "this caption has 78 tokens, and CLIP reads 75: 'word word .*is drawn without its end 'red star !'"
+    with pytest.warns(CutWarning, match=told) as record:
+        byte_pairs(["word " * 75 + "Red STAR!", "a red star"])
+    assert len(record) == 1 and "\n" not in str(record[0].message)
+
+
+def test_a_very_long_rest_is_shortened(byte_pairs):
+    with pytest.warns(CutWarning, match=r"\.\.\.'$") as record:
+        byte_pairs(["word " * 1000])
+    assert len(str(record[0].message)) < 500
+
+
+@pytest.mark.filterwarnings("ignore::minunclip.tokenizer.CutWarning")
 def test_a_shorter_context_cuts_earlier():
     ids = BytePairTokenizer(8)(["a red star", "word " * 100])
     assert torch.equal(ids, open_clip.tokenize(["a red star", "word " * 100], context_length=8))

@@ -1,8 +1,11 @@
 """The upsampler against diffusers' network, and the degradations of its training."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers import UNet2DModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_unet import (
@@ -17,7 +20,7 @@ from test_unet import (
 
 from minunclip import degrade
 from minunclip.unet import UNetConfig
-from minunclip.upsampler import Upsampler, UpsamplerConfig, upsample
+from minunclip.upsampler import PAPER_1024, Upsampler, UpsamplerConfig, upsample
 
 CONFIG = UpsamplerConfig(unet=TINY_SR, size=32, low_size=8, last_step_unet=True)
 
@@ -77,6 +80,39 @@ def test_karlo_sizes():
     with torch.device("meta"):
         upsampler = Upsampler(UpsamplerConfig(last_step_unet=True))
     assert sum(p.numel() for p in upsampler.parameters()) == 2 * 691_579_523
+
+
+@pytest.fixture(scope="module")
+def paper_1024() -> UNet2DModel:
+    """diffusers' network of the same shape, without memory."""
+    with torch.device("meta"):
+        return UNet2DModel(
+            sample_size=1024, in_channels=6, out_channels=3, block_out_channels=(192, 192, 384, 384, 768, 768),
+            layers_per_block=2, down_block_types=("ResnetDownsampleBlock2D",) * 6, add_attention=False,
+            up_block_types=("ResnetUpsampleBlock2D",) * 6, resnet_time_scale_shift="scale_shift", norm_num_groups=32,
+        )  # fmt: skip
+
+
+def test_the_papers_network_for_1024_pixels(paper_1024):
+    with torch.device("meta"):
+        upsampler = Upsampler(PAPER_1024)
+    count = sum(p.numel() for p in upsampler.parameters())
+    assert count == sum(p.numel() for p in paper_1024.parameters()) == 282_059_139
+    assert (PAPER_1024.size, PAPER_1024.low_size, PAPER_1024.diffusion.schedule) == (1024, 256, "linear")
+    assert 250e6 < count < 350e6  # the paper says 300M
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_papers_network_runs(paper_1024):
+    """2 GB of memory; on pictures of 64 pixels, since it has no attention and any size is like another."""
+    reference = randomise(copy.deepcopy(paper_1024).to_empty(device="cpu"))
+    with torch.device("meta"):
+        upsampler = Upsampler(PAPER_1024).eval()
+    upsampler.unet.load_state_dict(renamed(reference.state_dict()), assign=True)
+    x_t, low = normal(1, 3, 64, 64), normal(1, 3, 16, 16, seed=2)
+    actual = upsampler(x_t, torch.tensor([500]), low)
+    assert relative_error(actual, reference(torch.cat([x_t, upsample(low, 64)], 1), 500).sample) < TOLERANCE
 
 
 def test_one_network_is_the_default():

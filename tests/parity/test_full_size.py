@@ -17,10 +17,10 @@ from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.released import (
     clip_config,
     decoder_config,
-    load_clip,
-    load_decoder,
-    load_prior,
-    load_upsampler,
+    plan_clip,
+    plan_decoder,
+    plan_prior,
+    plan_upsampler,
     prior_config,
     upsampler_config,
 )
@@ -120,7 +120,7 @@ def inputs():
 def test_the_text_encoder_at_full_size(folder):
     theirs = randomise(CLIPTextModelWithProjection(CLIPTextConfig(**PUBLISHED["text_encoder"])), 1)
     theirs.save_pretrained(folder / "text_encoder")
-    ours = load_clip(folder)
+    ours = plan_clip(folder).load()
     ids = ours.tokenizer(["a corgi playing a flame-throwing trumpet"])
     actual, expected = ours.text(ids), theirs(ids)
     assert relative_error(actual.embed, expected.text_embeds) < 5e-6
@@ -132,7 +132,7 @@ def test_the_text_encoder_at_full_size(folder):
 def test_the_prior_at_full_size(folder, inputs):
     z_i, z_t, tokens, mask = inputs.values()
     expected = oracle(folder, "prior")(z_i, 500, z_t, tokens, mask).predicted_image_embedding
-    actual = load_prior(folder)(z_i, torch.tensor([500]), Text(z_t, tokens, mask))
+    actual = plan_prior(folder).load()(z_i, torch.tensor([500]), Text(z_t, tokens, mask))
     assert relative_error(actual, expected) < 5e-6
 
 
@@ -147,7 +147,7 @@ def test_the_decoder_at_full_size(folder, inputs):
     expected = oracle(folder, "decoder")(
         x, 500, encoder_hidden_states=context, class_labels=added, attention_mask=padded
     ).sample  # fmt: skip
-    actual = load_decoder(folder)(x, torch.tensor([500]), z_i, Text(z_t, tokens, mask))
+    actual = plan_decoder(folder).load()(x, torch.tensor([500]), z_i, Text(z_t, tokens, mask))
     assert relative_error(actual, expected) < 5e-6
 
 
@@ -160,4 +160,4 @@ def test_an_upsampler_at_full_size(folder, t, part):
     [other] = {"super_res_first", "super_res_last"} - {part}
     name = "diffusion_pytorch_model.safetensors"
     os.link(folder / part / name, folder / other / name)  # the network that is not asked has the same weights
-    assert relative_error(load_upsampler(folder, 64)(x, torch.tensor([t]), low), expected) < 5e-6
+    assert relative_error(plan_upsampler(folder, 64).load()(x, torch.tensor([t]), low), expected) < 5e-6

@@ -14,11 +14,14 @@ from karlo_folder import CAPTIONS, SIZE, WIDTH, image_encoder, prior
 from safetensors.torch import load_file, save_file
 
 from minunclip import download
-from minunclip.released import KARLO, load_clip, load_prior, load_released
+from minunclip.__main__ import main
+from minunclip.memory import MODES
+from minunclip.released import KARLO, load_released, plan_clip, plan_prior
 from minunclip.text import Text
 from minunclip.unclip import UnCLIP
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+FEW = replace(KARLO, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))
 
 
 @pytest.fixture
@@ -42,11 +45,50 @@ def test_weights_are_all_there_and_ready(loaded):
     assert loaded.prior.diffusion.betas.device.type == "cpu"
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_modes_draw_the_same_picture(folder, drawn, mode):
+    cascade = UnCLIP.from_pretrained(folder, memory=mode)
+    assert cascade.memory == mode and UnCLIP.from_pretrained(folder).memory == "resident"  # tiny, it fits
+    assert torch.equal(cascade.sample(CAPTIONS, seed=5, settings=FEW).image, drawn)
+
+
+@pytest.fixture(scope="module")
+def drawn(loaded):
+    return loaded.sample(CAPTIONS, seed=5, settings=FEW).image
+
+
+@torch.no_grad()
+def test_every_network_in_bfloat16_is_close_to_float32(folder, loaded):
+    """bfloat16 keeps 8 bits: each number is off by up to 0.4 %, and a network by a few times that."""
+    half = UnCLIP.from_pretrained(folder, dtype=torch.bfloat16)
+    t, text = torch.tensor([500, 20]), loaded.encode_text(CAPTIONS)
+    z_i, x_t = normal(2, WIDTH), normal(2, 3, SIZE, SIZE)
+    runs = {
+        "text": lambda c: c.encode_text(CAPTIONS).embed,
+        "prior": lambda c: c.prior(z_i, t, text),
+        "decoder": lambda c: c.decoder(x_t, t, z_i, text),
+        "upsampler": lambda c: c.upsamplers[0](normal(2, 3, 64, 64), t, x_t),
+    }
+    for name, run in runs.items():
+        assert 1e-4 < relative_error(run(half).float(), run(loaded)) < 3e-2, name
+    assert half.decoder.diffusion.alphas_bar.dtype == torch.float32  # the samplers' tables
+
+
+def test_the_command_line_draws_a_folder(folder, tmp_path, capsys):
+    options = ["--model", str(folder), "--size", "16", "--out", str(tmp_path / "a.png"), "--dtype", "float32",
+               "--memory", "disk", "--steps", "2", "--prior-steps", "2", "--device", "cpu"]  # fmt: skip
+    assert main(["draw", CAPTIONS[0], "word " * 80, *options]) == 0
+    error = capsys.readouterr().err
+    assert "weights disk\n" in error and "this caption has 80 tokens, and CLIP reads 75" in error
+    assert error.count("this caption") == 1 and (tmp_path / "a.png").is_file()
+    assert main(["draw", CAPTIONS[0], *options[:2], "--size", "32", *options[4:]]) == 2
+    assert "cannot draw at 32 pixels: choose one of [16, 64]" in capsys.readouterr().err
+
+
 def test_draws_in_half_precision(folder):
     cascade = UnCLIP.from_pretrained(folder, dtype=torch.bfloat16)
     assert {p.dtype for p in cascade.decoder.parameters()} == {torch.bfloat16}
-    settings = replace(KARLO, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))
-    drawing = cascade.sample(CAPTIONS, settings=settings)
+    drawing = cascade.sample(CAPTIONS, settings=FEW)
     assert drawing.image.shape == (2, 3, 64, 64) and drawing.image.isfinite().all()
 
 
@@ -58,7 +100,7 @@ def test_a_prior_of_other_width_and_clip_loads_by_its_config(tmp_path):
     theirs = prior(width=48)
     theirs.save_pretrained(tmp_path / "prior")
     UnCLIPScheduler(prediction_type="sample", clip_sample_range=10.0).save_pretrained(tmp_path / "scheduler")
-    ours = load_prior(tmp_path)
+    ours = plan_prior(tmp_path).load()
     assert (ours.config.z_width, ours.config.diffusion.clip) == (48, 10.0)
     z_t, tokens = normal(2, 48, seed=2), normal(2, 77, 48, seed=3)
     mask = torch.arange(77) < torch.tensor([[5], [77]])
@@ -89,7 +131,7 @@ def test_without_an_image_encoder_pictures_are_refused(loaded):
 def test_position_ids_of_old_files_are_ignored(own):
     edit(own / "text_encoder" / "model.safetensors",
          lambda t: t.update({"text_model.embeddings.position_ids": torch.arange(77)[None]}))  # fmt: skip
-    assert load_clip(own).config.embed_width == WIDTH
+    assert plan_clip(own).load().config.embed_width == WIDTH
 
 
 # ---- weights that do not fit ----
@@ -181,11 +223,19 @@ def test_a_cached_release_needs_no_network(hub, folder):
     assert UnCLIP.from_pretrained("karlo").decoder.config.size == SIZE
 
 
-def test_the_pinned_commit_and_only_the_needed_files_are_fetched(hub, monkeypatch):
+def test_a_download_that_broke_off_is_not_taken_for_whole(hub, folder):
+    """Offline, huggingface_hub hands out whatever is there."""
+    snapshot = shutil.copytree(folder, hub.repository / "snapshots" / ("5ee4529" + 33 * "0"))
+    (snapshot / "super_res_last" / WEIGHTS).unlink()
+    with pytest.raises(ConnectionError, match=rf"cannot download kakaobrain.*super_res_last/{WEIGHTS}"):
+        UnCLIP.from_pretrained("karlo")
+
+
+def test_the_pinned_commit_and_only_the_needed_files_are_fetched(hub, folder, monkeypatch):
     calls, commits = [], [SimpleNamespace(commit_id=start + 33 * "a") for start in ("fffffff", "5ee4529")]
     monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_commits", lambda self, repository: commits)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *args, **kw: calls.append((args, kw)) or "there")
-    download.fetch(download.RELEASES["karlo"])
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *args, **kw: calls.append((args, kw)) or folder)
+    assert download.fetch(download.RELEASES["karlo"]) == folder
     (repository,), options = calls[0]
     assert (repository, options["revision"]) == ("kakaobrain/karlo-v1-alpha", commits[1].commit_id)
     files = ["prior/config.json", f"prior/{WEIGHTS}", "prior/diffusion_pytorch_model.bin", "model.ckpt",

@@ -1,0 +1,99 @@
+"""Read a user's picture, whatever its format, and cut it to what a network sees."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in the pictures of OpenAI's CLIP
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def read_picture(file: str | Path | BinaryIO) -> Image.Image:
+    """An RGB picture as its photographer saw it: upright, transparent parts white, the first of several frames.
+
+    file: a path, or an open binary file. Raises ValueError, with what to do, for what is no picture, is damaged or
+    has more than 89 million pixels (Pillow's limit, against small files that would fill the memory).
+    """
+    name = file if isinstance(file, str | Path) else getattr(file, "name", "the uploaded picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")                              # of small faults in a file that can be read
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                return on_white(ImageOps.exif_transpose(eight_bit(image)))
+    except (FileNotFoundError, IsADirectoryError):
+        raise ValueError(f"there is no picture {name}: check the path") from None
+    except PermissionError:
+        raise ValueError(f"{name} may not be read: change its permissions, or copy it") from None
+    except UnidentifiedImageError:
+        raise ValueError(f"{name} is no picture that Pillow can read: save it as PNG or JPEG") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise ValueError(f"{name} has more than {Image.MAX_IMAGE_PIXELS // 10**6} million pixels: "
+                         "save it smaller") from None  # fmt: skip
+    except Exception as error:  # each of Pillow's decoders fails in its own way
+        why = " ".join(str(error).split())[:100]
+        raise ValueError(f"{name} is damaged ({why}): get it again, or save it as PNG or JPEG") from None
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits in 8: Pillow's own conversion would make all but the darkest white.
+
+    White is 65535 for integers and 1 for fractions, or the largest value if that is more.
+    """
+    if image.mode[0] not in "IF":
+        return image
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64)).clip(0)
+    white = max(65535 if image.mode[0] == "I" else 1, values.max())
+    grey = Image.fromarray((values / white * 255).round().astype(np.uint8))
+    grey.info, grey._exif = image.info, image.getexif()
+    return grey
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """RGB, with whatever is transparent laid on white."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    return white.convert("RGB")
+
+
+def square(image: Image.Image, size: int) -> Tensor:
+    """The middle of an RGB picture, size pixels on its shorter side: (1, 3, size, size) in 0 to 1.
+
+    Resized (bicubic, with antialiasing) and then cropped, as CLIP's makers do it.
+    """
+    short = min(image.size)
+    image = middle(image, [min(side, 8 * short) for side in image.size])  # or else a long strip would become huge
+    image = image.resize([int(size * side / short) for side in image.size], Image.Resampling.BICUBIC)
+    pixels = torch.from_numpy(np.array(middle(image, [size, size])))     # (size, size, 3) of 0 to 255
+    return rearrange(pixels, "h w c -> 1 c h w") / 255
+
+
+def middle(image: Image.Image, size: list[int]) -> Image.Image:
+    """The picture cropped to (width, height), equally on both sides."""
+    left, top = (round((whole - part) / 2) for whole, part in zip(image.size, size, strict=True))
+    return image.crop((left, top, left + size[0], top + size[1]))
+
+
+def for_clip(image: Image.Image, size: int = 224) -> Tensor:
+    """What OpenAI's CLIP encodes: (1, 3, size, size), the middle of the picture, each colour normalised.
+
+    `clip.encode_image(for_clip(read_picture("cat.jpg"), clip.config.image_size))` is the cat's z_i.
+    """
+    mean, std = (torch.tensor(values)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
+    return (square(image, size) - mean) / std
+
+
+def for_decoder(image: Image.Image, size: int) -> Tensor:
+    """What a decoder or an upsampler draws: (1, 3, size, size) in -1 to 1."""
+    return 2 * square(image, size) - 1

@@ -1,0 +1,97 @@
+"""Where the weights of a released stage lie, found before any of them is read.
+
+So what does not fit is an error at once, the memory that a stage takes is known beforehand, and its networks can be
+read one at a time, when they are needed (see `memory`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from .layouts import Source, fuse_qkv, split_qkv
+from .stage import Stage
+
+NETWORKS = ("text", "image", "transformer", "unet", "last_unet")  # the children of a stage that are large
+
+
+def network_of(name: str) -> str:
+    """The network that a weight of this name belongs to; "" for the little that a stage has besides."""
+    first = name.split(".")[0]
+    return first if first in NETWORKS else ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A stage that has no memory yet, and where its weights lie."""
+
+    stage: Stage
+    places: dict[str, dict[str, tuple[Source, str]]]  # by network: our name -> (file, name in the file)
+    given: dict[str, Tensor]                          # weights that no file has
+
+    @property
+    def networks(self) -> list[str]:
+        return [network for network in self.places if network]
+
+    def sizes(self, dtype: torch.dtype) -> dict[str, int]:
+        """Bytes by network."""
+        sizes = dict.fromkeys(self.places, 0)
+        for name, tensor in self.stage.state_dict().items():
+            sizes[network_of(name)] += tensor.numel() * dtype.itemsize
+        return sizes
+
+    def read(self, network: str, device="cpu", dtype=torch.float32) -> dict[str, Tensor]:
+        """The weights of one network, each straight to the device and the dtype."""
+        state = {} if network else {name: tensor.to(device, dtype) for name, tensor in self.given.items()}
+        for ours, (source, theirs) in self.places[network].items():
+            state[ours] = source.tensor(theirs, device).to(dtype)
+        return fuse_qkv(state)
+
+    def load(self, device="cpu", dtype=torch.float32) -> Stage:
+        """The stage with all of its weights, in evaluation mode."""
+        for network in self.places:
+            fill(self.stage, self.read(network, device, dtype))
+        return self.stage
+
+
+def fill(stage: Stage, weights: dict[str, Tensor]) -> None:
+    """Put these tensors, not copies of them, in the places of some of the stage's weights."""
+    stage.load_state_dict(weights, strict=False, assign=True)
+
+
+def plan(stage_class: type[Stage], config, sources: list[Source], **given: Tensor) -> Plan:
+    """Build the stage without memory and find its weights; `given` are tensors that no file has.
+
+    Raises ValueError for a file that is missing or damaged, and names a tensor that is missing, misshapen or too many.
+    """
+    with Weightless():
+        stage = stage_class(config)
+    expected = split_qkv({name: tuple(tensor.shape) for name, tensor in stage.state_dict().items()})
+    places = {network: {} for network in ("", *NETWORKS) if not network or getattr(stage, network, None) is not None}
+    for source in sources:
+        for ours, theirs in source.find(expected).items():
+            places[network_of(ours)][ours] = (source, theirs)
+    found = set(given).union(*places.values())
+    if missing := [name for name in expected if name not in found]:
+        files = " and ".join(str(source.path) for source in sources)
+        raise ValueError(f"{files}: {len(missing)} tensors are missing, the first is what we call {missing[0]!r}: "
+                         "the file is not whole, or its config is of another model")  # fmt: skip
+    return Plan(stage.requires_grad_(False).eval(), places, given)
+
+
+class Weightless(TorchFunctionMode):
+    """Within it layers are built without memory for their weights ("meta"), and no random numbers are drawn.
+
+    `torch.device("meta")` does that too, but imports PyTorch's compiler for it: seconds, and 150 MB.
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs, name = kwargs or {}, function.__name__
+        if name.endswith("_") and not name.startswith("__"):            # in place: a layer sets its first weights
+            return args[0] if args else kwargs["tensor"]
+        if function is torch.empty:                                     # what layers ask for
+            return torch.empty(*args, **{**kwargs, "device": "meta"})
+        return (torch.zeros if function is torch.randn else function)(*args, **kwargs)

@@ -1,0 +1,126 @@
+"""256 to 1024 pixels with released weights: Stable Diffusion's x4 upscaler (Rombach et al. 2022), from diffusers.
+
+Karlo ends at 256 pixels, and nobody released an unCLIP network for the step to 1024. This one stands in for it. It is
+a latent diffusion model: it denoises a small tensor that a decoder of its own turns into the large picture, and it
+reads the caption. Both differ from our `Upsampler`, so it brings its own way of sampling, `enlarge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from .samplers import Step
+
+REPOSITORY = "stabilityai/stable-diffusion-x4-upscaler"
+COMMIT = "572c99286543a273bfd17fac263db5a77be12c4c"
+
+
+@dataclass(frozen=True)
+class UpscalerConfig:
+    """size, low_size: sides of the pictures that come out and go in.
+
+    guidance: how closely to follow the caption, 1 is without guidance.
+    noise: the timestep, 0 to 350, to which the small picture is noised at first. More hides more of its faults, and
+        of its details, and lets the network invent more.
+    """
+
+    size: int = 1024
+    low_size: int = 256
+    guidance: float = 9.0
+    noise: int = 20
+
+    def __post_init__(self):
+        if not 0 <= self.noise <= 350:
+            raise ValueError(f"UpscalerConfig: noise is {self.noise}, but the network knows 0 to 350")
+
+
+class Upscaler(nn.Module):
+    """The networks of a StableDiffusionUpscalePipeline, sampled by DDIM (Song et al. 2020)."""
+
+    def __init__(self, pipeline, config: UpscalerConfig | None = None):
+        from diffusers import DDIMScheduler
+
+        super().__init__()
+        self.config = config or UpscalerConfig()
+        self.pipeline = pipeline
+        self.text_encoder, self.unet, self.vae = pipeline.text_encoder, pipeline.unet, pipeline.vae
+        self.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+        self.requires_grad_(False).eval()
+
+    @classmethod
+    def from_pretrained(cls, name=REPOSITORY, device="cpu", dtype=torch.float32, config=None) -> Upscaler:
+        """The released upscaler, downloaded at the first call (1.7 GB in half precision, else 3.5 GB), or a folder.
+
+        Raises ImportError, with what to install, without diffusers and transformers, and OSError if it cannot be
+        fetched.
+        """
+        pinned = {"revision": COMMIT} if name == REPOSITORY else {}
+        variant = "fp16" if dtype != torch.float32 and pinned else None
+        pipeline = pipeline_class().from_pretrained(
+            name, dtype=dtype, variant=variant, use_safetensors=True, **pinned)  # fmt: skip
+        return cls(pipeline, config).to(device)
+
+    def add_to(self, cascade, steps: int = 75) -> None:
+        """Make a cascade (UnCLIP) draw at this size, too, in so many steps; 75 is what the makers take."""
+        if cascade.sizes[-1] != self.config.low_size:
+            raise ValueError(f"this upscaler enlarges pictures of {self.config.low_size} pixels, and the cascade draws "
+                             f"at {cascade.sizes}: pass an UpscalerConfig with its last size as low_size")  # fmt: skip
+        cascade.settings = replace(cascade.settings, upsampler_steps=(*cascade.settings.upsampler_steps, steps))
+        cascade.upsamplers.append(self)
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.device
+
+    @torch.no_grad()
+    def enlarge(
+        self, low: Tensor, captions: list[str], generators: list[torch.Generator], steps: int
+    ) -> Iterator[Step]:
+        """Enlarge pictures low (B, 3, s, s) in [-1, 1] to (B, 3, 4 s, 4 s), in so many steps of 2 to 1000.
+
+        captions: one for each, "" if there is none. generators: on the CPU, one for each. Yields after every step;
+        x_t and x_0 are latents (B, 4, s, s), but in the last step, whose t is 0, both are the pictures.
+        """
+        g, noise = self.config.guidance, torch.full((len(low),), self.config.noise, device=self.device)
+        low = low.to(self.device).float()
+        low = self.pipeline.low_res_scheduler.add_noise(low, self.normal(low.shape, generators), noise)
+        tokens, no_tokens = self.pipeline.encode_prompt(captions, self.device, 1, g != 1)
+        x_t = self.normal((len(low), self.vae.config.latent_channels, *low.shape[2:]), generators)
+        self.scheduler.set_timesteps(steps, self.device)
+        for i, t in enumerate(self.scheduler.timesteps):
+            x = torch.cat([x_t, low], dim=1).to(self.unet.dtype)                # (B, 4 + 3, s, s)
+            output = self.unet(x, t, tokens, class_labels=noise).sample.float()
+            if g != 1:
+                plain = self.unet(x, t, no_tokens, class_labels=noise).sample.float()
+                output = plain + g * (output - plain)
+            result = self.scheduler.step(output, t, x_t)
+            x_t, x_0 = result.prev_sample, result.pred_original_sample
+            if i < steps - 1:
+                yield Step(x_t, x_0, int(t))
+        picture = self.decode(x_t)
+        yield Step(picture, picture, 0)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, 4, s, s) -> pictures (B, 3, 4 s, 4 s) in [-1, 1]. Its decoder overflows in float16."""
+        vae = self.vae.float()
+        latents = latents / vae.config.scaling_factor
+        return torch.cat([vae.decode(one).sample for one in latents.split(1)]).clamp(-1, 1)
+
+    def normal(self, shape: tuple[int, ...], generators: list[torch.Generator]) -> Tensor:
+        noise = torch.stack([torch.randn(shape[1:], generator=generator) for generator in generators])
+        return noise.to(self.device)
+
+
+def pipeline_class():
+    """Raises ImportError, with what to install, if a package is missing."""
+    try:
+        import transformers  # noqa: F401  # diffusers without it has no such pipeline, and says so only when it is used
+        from diffusers import StableDiffusionUpscalePipeline
+    except ImportError as error:
+        raise ImportError(f"the x4 upscaler needs diffusers and transformers ({error}): install them with "
+                          "`pip install -e '.[upscale]'` or `uv sync --extra upscale`") from None  # fmt: skip
+    return StableDiffusionUpscalePipeline

@@ -1,0 +1,352 @@
+"""Karlo's own checkpoints: written here from the networks of diffusers and open_clip, block by block, then read back.
+
+The writer follows what is known of the original code: its U-Nets append their blocks to one list on the way down and
+to one on the way up, and its attention stores q, k and v head after head. It knows nothing of our tables.
+"""
+
+import warnings
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import open_clip
+import pytest
+import torch
+from helpers import normal, randomise, relative_error
+from karlo_folder import CAPTIONS, LARGE, SIZE, WIDTH
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+from torch import nn
+
+from minunclip import original, released
+from minunclip.clip import CLIPConfig
+from minunclip.original import Sizes, plan_decoder, plan_original, plan_prior
+from minunclip.released import KARLO
+from minunclip.unclip import UnCLIP
+
+NAMES = SimpleNamespace(clip="ViT-L-14.pt", statistics="ViT-L-14_stats.th",
+                        prior="prior-ckpt-step=01000000-of-01000000.ckpt",
+                        decoder="decoder-ckpt-step=01000000-of-01000000.ckpt",
+                        upsampler="improved-sr-ckpt-step=1.2M.ckpt")  # fmt: skip
+TINY_CLIP = CLIPConfig(
+    embed_width=WIDTH, image_size=28, patch=14, image_width=48, image_layers=2, image_heads=4,
+    text_width=WIDTH, text_layers=2, text_heads=4,
+)  # fmt: skip
+
+
+# ---- the writer ----
+
+
+def put(state, name, layer):
+    """A layer's weight and bias under a name."""
+    state[f"{name}.weight"], state[f"{name}.bias"] = layer.weight.data, layer.bias.data
+
+
+def put_heads(state, name, layers, width, convolution=False):
+    """Several projections in one tensor: rows of the first head from each, then of the second head, ..."""
+    for kind in ("weight", "bias"):
+        rows, tensors = [], [getattr(layer, kind).data for layer in layers]
+        for start in range(0, len(tensors[0]), width):
+            rows += [tensor[start : start + width] for tensor in tensors]
+        packed = torch.cat(rows)
+        state[f"{name}.{kind}"] = packed[..., None] if convolution and kind == "weight" else packed
+
+
+def put_resnet(state, name, block):
+    put(state, f"{name}.in_layers.0", block.norm1)
+    put(state, f"{name}.in_layers.2", block.conv1)
+    put(state, f"{name}.emb_layers.1", block.time_emb_proj)
+    put(state, f"{name}.out_layers.0", block.norm2)
+    put(state, f"{name}.out_layers.3", block.conv2)
+    if block.conv_shortcut is not None:
+        put(state, f"{name}.skip_connection", block.conv_shortcut)
+
+
+def put_attention(state, name, block, head_width):
+    put(state, f"{name}.norm", block.group_norm)
+    put_heads(state, f"{name}.qkv", [block.to_q, block.to_k, block.to_v], head_width, convolution=True)
+    put_heads(state, f"{name}.encoder_kv", [block.add_k_proj, block.add_v_proj], head_width, convolution=True)
+    put(state, f"{name}.proj_out", block.to_out[0])
+    state[f"{name}.proj_out.weight"] = state[f"{name}.proj_out.weight"][..., None]
+
+
+def rows_of_blocks(unet):
+    """The blocks on the way down, in the middle and on the way up, as the original lists them."""
+
+    def with_attention(level):
+        attentions = getattr(level, "attentions", None) or [None] * len(level.resnets)
+        return [[block, attention] for block, attention in zip(level.resnets, attentions, strict=True)]
+
+    down, up = [[unet.conv_in]], []
+    for level in unet.down_blocks:
+        down += with_attention(level) + [[block] for block in level.downsamplers or []]
+    for level in unet.up_blocks:
+        up += with_attention(level)
+        up[-1] += level.upsamplers or []  # doubling the side shares the place of the block before it
+    first, last = unet.mid_block.resnets
+    middle = [first, *(getattr(unet.mid_block, "attentions", None) or []), last]
+    return {"input_blocks": down, "output_blocks": up, "middle_block": middle}
+
+
+def put_unet(state, prefix, unet, head_width=16):
+    def put_block(name, block):
+        if hasattr(block, "conv1"):
+            put_resnet(state, name, block)
+        elif hasattr(block, "to_q"):
+            put_attention(state, name, block, head_width)
+        else:
+            put(state, name, block)
+
+    put(state, f"{prefix}.time_embed.0", unet.time_embedding.linear_1)
+    put(state, f"{prefix}.time_embed.2", unet.time_embedding.linear_2)
+    put(state, f"{prefix}.out.0", unet.conv_norm_out)
+    put(state, f"{prefix}.out.2", unet.conv_out)
+    rows = rows_of_blocks(unet)
+    for i, block in enumerate(block for block in rows.pop("middle_block") if block is not None):
+        put_block(f"{prefix}.middle_block.{i}", block)
+    for row, places in rows.items():
+        for n, blocks in enumerate(places):
+            for i, block in enumerate(block for block in blocks if block is not None):
+                put_block(f"{prefix}.{row}.{n}.{i}", block)
+
+
+def prior_state(prior, head_width=16):
+    state = {"model.positional_embedding": prior.positional_embedding.data, "model.prd_emb": prior.prd_embedding.data}
+    for theirs, layer in {
+        "time_embed.0": prior.time_embedding.linear_1, "time_embed.2": prior.time_embedding.linear_2,
+        "clip_img_proj": prior.proj_in, "text_emb_proj": prior.embedding_proj,
+        "text_enc_proj": prior.encoder_hidden_states_proj, "final_ln": prior.norm_out,
+        "out_proj": prior.proj_to_clip_embeddings,
+    }.items():  # fmt: skip
+        put(state, f"model.{theirs}", layer)
+    for i, block in enumerate(prior.transformer_blocks):
+        name, attention = f"model.transformer.resblocks.{i}", block.attn1
+        put_heads(state, f"{name}.attn.c_qkv", [attention.to_q, attention.to_k, attention.to_v], head_width)
+        put(state, f"{name}.attn.c_proj", attention.to_out[0])
+        put(state, f"{name}.ln_1", block.norm1)
+        put(state, f"{name}.ln_2", block.norm3)
+        put(state, f"{name}.mlp.c_fc", block.ff.net[0].proj)
+        put(state, f"{name}.mlp.c_proj", block.ff.net[2])
+    return state
+
+
+def decoder_state(decoder, text_proj):
+    state = {"model.cf_param": text_proj.learned_classifier_free_guidance_embeddings.data}
+    put(state, "model.text_seq_proj.0", text_proj.encoder_hidden_states_proj)
+    put(state, "model.text_seq_proj.1", text_proj.text_encoder_hidden_states_norm)
+    put(state, "model.clip_tok_proj", text_proj.clip_extra_context_tokens_proj)
+    put(state, "model.text_feat_proj", text_proj.embedding_proj)
+    put(state, "model.clip_emb", text_proj.clip_image_embeddings_project_to_time_embeddings)
+    put_unet(state, "model", decoder)
+    return state
+
+
+class Holder(nn.Module):
+    """Tensors under nested names, in a module that TorchScript accepts."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def save_program(path, state):
+    """A TorchScript archive with these weights, in half precision where OpenAI's is."""
+    root = Holder()
+    for name, tensor in state.items():
+        *parents, last = name.split(".")
+        module = root
+        for parent in parents:
+            if not hasattr(module, parent):
+                module.add_module(parent, Holder())
+            module = getattr(module, parent)
+        module.register_buffer(last, tensor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the format is an old one
+        torch.jit.script(root).save(path)
+
+
+@pytest.fixture(scope="module")
+def their_clip():
+    vision = CLIPVisionCfg(layers=2, width=48, head_width=12, patch_size=14, image_size=28)
+    text = CLIPTextCfg(context_length=77, vocab_size=49408, width=WIDTH, heads=4, layers=2)
+    theirs = randomise(open_clip.CLIP(WIDTH, vars(vision), vars(text), quick_gelu=True))
+    return theirs.half().float()  # what the archive keeps of them
+
+
+@pytest.fixture(scope="module")
+def files(parts, their_clip, tmp_path_factory):
+    """A folder of the original layout; the checkpoints hold what a training leaves besides the weights, too."""
+    folder = tmp_path_factory.mktemp("original")
+    sizes = {name: torch.tensor(1) for name in ("input_resolution", "context_length", "vocab_size")}
+    clip = {name: tensor.half() for name, tensor in their_clip.state_dict().items() if name != "attn_mask"}
+    save_program(folder / NAMES.clip, clip | sizes)
+    torch.save((parts["prior"].clip_mean.data[0], parts["prior"].clip_std.data[0]), folder / NAMES.statistics)
+    upsampler = {}
+    put_unet(upsampler, "model_first_steps", parts["super_res_first"])
+    put_unet(upsampler, "model_last_step", parts["super_res_last"])
+    states = {NAMES.prior: prior_state(parts["prior"]), NAMES.upsampler: upsampler,
+              NAMES.decoder: decoder_state(parts["decoder"], parts["text_proj"])}  # fmt: skip
+    for name, state in states.items():
+        torch.save({"state_dict": state, "epoch": 3}, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sizes(loaded):
+    return Sizes(TINY_CLIP, loaded.prior.config, loaded.decoder.config, loaded.upsamplers[0].config)
+
+
+# ---- equality: the other layout holds the same tensors, and what diffusers makes of them is tested there ----
+
+
+def outputs(part, stage, text):
+    if part == "prior":
+        return stage.unwhiten(stage(normal(2, WIDTH), torch.tensor([7, 500]), text))
+    if part == "decoder":
+        x = normal(2, 3, SIZE, SIZE)
+        return torch.cat([stage(x, torch.tensor([7, 500]), z_i, text) for z_i in (normal(2, WIDTH, seed=3), None)])
+    x, low = normal(1, 3, LARGE, LARGE), normal(1, 3, SIZE, SIZE, seed=4)
+    return torch.cat([stage(x, torch.tensor([t]), low) for t in (0, 500)])
+
+
+def difference(part, files, loaded, sizes):
+    """How far the outputs of a network of both layouts are apart, and whether any weight differs."""
+    theirs = loaded.upsamplers[0] if part == "upsampler" else getattr(loaded, part)
+    ours = plan_original(files, sizes)[part].load()
+    with torch.no_grad():
+        text = loaded.encode_text(CAPTIONS)
+        error = relative_error(outputs(part, ours, text), outputs(part, theirs, text))
+    weights = theirs.state_dict()
+    return error, any(not torch.equal(tensor, weights[name]) for name, tensor in ours.state_dict().items())
+
+
+@pytest.mark.parametrize("part", ["prior", "decoder", "upsampler"])
+def test_networks_are_those_of_the_other_layout(part, files, loaded, sizes):
+    """Bit by bit the same weights; where they lie in memory may round a convolution another way."""
+    error, differ = difference(part, files, loaded, sizes)
+    assert error < 2e-6 and not differ
+
+
+def contiguous(self, piece, device="cpu"):
+    return original.oriented(self.tensors[piece.name], piece).chunk(piece.parts)[piece.part]
+
+
+def keys_for_values(self, piece, device="cpu"):
+    return original.Checkpoint.right(self, replace(piece, part=1 - piece.part) if piece.parts == 2 else piece)
+
+
+@pytest.mark.parametrize("part, wrong", [("prior", contiguous), ("decoder", contiguous), ("decoder", keys_for_values)])
+def test_a_wrong_split_of_the_heads_is_noticed(part, wrong, files, loaded, sizes, monkeypatch):
+    monkeypatch.setattr(original.Checkpoint, "right", original.Checkpoint.tensor, raising=False)
+    monkeypatch.setattr(original.Checkpoint, "tensor", wrong)
+    error, differ = difference(part, files, loaded, sizes)
+    assert error > 1e-2 and differ
+
+
+@torch.no_grad()
+def test_clip_is_open_clips(files, their_clip, sizes):
+    clip = plan_original(files, sizes)["clip"].load()
+    images, ids = normal(2, 3, 28, 28), open_clip.tokenize(CAPTIONS)
+    assert relative_error(clip.encode_image(images), their_clip.encode_image(images)) < 5e-6
+    assert relative_error(clip.encode_text(CAPTIONS).embed, their_clip.encode_text(ids)) < 5e-6
+    assert torch.equal(clip.log_scale, their_clip.logit_scale)
+
+
+def test_the_whole_folder_draws(files, sizes, monkeypatch):
+    """With the sizes of the tiny files in place of the published ones."""
+    monkeypatch.setattr(released, "plan_original", partial(plan_original, sizes=sizes))
+    cascade = UnCLIP.from_pretrained(files, dtype=torch.bfloat16, memory="disk")
+    assert cascade.settings == KARLO and cascade.sizes == [SIZE, LARGE] and cascade.memory == "disk"
+    settings = replace(KARLO, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))
+    image = cascade.sample(CAPTIONS[:1], settings=settings).image
+    assert image.shape == (1, 3, LARGE, LARGE) and image.isfinite().all()
+    assert {p.dtype for p in cascade.decoder.parameters()} == {torch.bfloat16} and not cascade.decoder.training
+
+
+def test_such_a_folder_is_recognised(files):
+    """And has the published sizes, which the tiny files here do not have."""
+    with pytest.raises(ValueError, match=r"ViT-L-14\.pt: the tensor .* has shape"):
+        UnCLIP.from_pretrained(files)
+
+
+def test_the_defaults_are_karlos():
+    """The counts are those of its published files, whatever their layout."""
+    with torch.device("meta"):
+        decoder, upsampler = original.Decoder(Sizes().decoder), original.Upsampler(Sizes().upsampler)
+        prior, clip = original.DiffusionPrior(Sizes().prior), original.CLIP(Sizes().clip)
+    count = [sum(t.numel() for t in stage.state_dict().values()) for stage in (prior, decoder, upsampler, clip)]
+    assert count == [1_022_030_080, 885_439_686 + 7_878_400, 2 * 691_579_523, 427_616_513]
+
+
+# ---- files that do not fit ----
+
+
+@pytest.fixture
+def own(files, tmp_path):
+    """The folder again, by links; `edit` replaces one file of it."""
+    for file in files.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+
+    def edit(name, change):
+        state = torch.load(files / name, weights_only=True)["state_dict"]
+        change(state)
+        (tmp_path / name).unlink()
+        torch.save({"state_dict": state}, tmp_path / name)
+
+    return SimpleNamespace(folder=tmp_path, edit=edit)
+
+
+QKV = "model.transformer.resblocks.1.attn.c_qkv.weight"
+BROKEN = {
+    "missing": (lambda s: s.pop(QKV), r"3 tensors are missing.*'transformer\.blocks\.1\.attention\.q\.weight'"),
+    "extra": (lambda s: s.update({"model.padding_embedding": torch.zeros(3)}), "padding_embedding' has no place"),
+    "misshapen": (lambda s: s.update({QKV: s[QKV][:97].clone()}), r"c_qkv.weight' has shape \(97, 64\).*\(192, 64\)"),
+    "there twice": (lambda s: s.update({"z_in.bias": torch.zeros(64)}), r"'z_in\.bias' is there twice"),
+}
+
+
+@pytest.mark.parametrize("change, message", BROKEN.values(), ids=BROKEN)
+def test_every_tensor_is_accounted_for(own, sizes, change, message):
+    own.edit(NAMES.prior, change)
+    with pytest.raises(ValueError, match=message) as error:
+        plan_prior(own.folder, sizes.prior)
+    assert NAMES.prior in str(error.value)
+
+
+def test_attention_where_there_is_none_is_refused(own, sizes):
+    own.edit(NAMES.decoder, lambda s: s.update({"model.input_blocks.1.1.norm.weight": torch.zeros(32)}))
+    with pytest.raises(ValueError, match=r"'model\.input_blocks\.1\.1\.norm\.weight' has no place"):
+        plan_decoder(own.folder, sizes.decoder)
+
+
+@pytest.mark.parametrize("name", vars(NAMES).values())
+def test_a_truncated_or_absent_file_is_named(own, sizes, name):
+    path = own.folder / name
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="is damaged") as error:
+        plan_original(own.folder, sizes)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    path.unlink()
+    if name == NAMES.prior:  # as in a folder for image variations
+        assert plan_original(own.folder, sizes)["prior"] is None
+    else:
+        with pytest.raises(ValueError, match=r"has 0 files .*must be there, once"):
+            plan_original(own.folder, sizes)
+
+
+def test_two_files_for_one_part_are_refused(own, sizes):
+    (own.folder / "prior-ckpt-step=2.ckpt").symlink_to(own.folder / NAMES.prior)
+    with pytest.raises(ValueError, match=r"has 2 files prior-ckpt\*\.ckpt"):
+        plan_original(own.folder, sizes)
+
+
+def test_code_in_a_checkpoint_is_not_run(own, sizes, tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "harm"), "w"))
+
+    (own.folder / NAMES.prior).unlink()
+    torch.save({"state_dict": {}, "callbacks": Harm()}, own.folder / NAMES.prior)
+    with pytest.raises(ValueError, match="holds more than tensors"):
+        plan_prior(own.folder, sizes.prior)
+    assert not (tmp_path / "harm").exists()

@@ -1,0 +1,159 @@
+"""The x4 upscaler: our loop over its parts against diffusers' own pipeline, and its place in the cascade."""
+
+import sys
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, StableDiffusionUpscalePipeline, UNet2DConditionModel
+from helpers import normal, randomise, relative_error, tiny_cascade
+from karlo_folder import CAPTIONS, tokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from minunclip.upscaler import COMMIT, REPOSITORY, Upscaler, UpscalerConfig
+
+LOW, SIZE, STEPS = 16, 64, 5
+SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 1e-4, "beta_end": 0.02, "clip_sample": False}
+TINY = UpscalerConfig(size=SIZE, low_size=LOW)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    """Every part of the released pipeline, tiny and with random weights."""
+    text = CLIPTextConfig(vocab_size=49408, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                          num_attention_heads=4, eos_token_id=2)  # fmt: skip
+    unet = UNet2DConditionModel(
+        sample_size=LOW, in_channels=7, out_channels=4, block_out_channels=(32, 64), layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32, attention_head_dim=8, num_class_embeds=1000,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(32, 32, 64), latent_channels=4, scaling_factor=0.08333, norm_num_groups=8,
+    )  # fmt: skip
+    unet = randomise(unet, 2)
+    unet.class_embedding.weight.data *= 5  # the noise level must matter
+    return StableDiffusionUpscalePipeline(
+        vae=randomise(vae, 1), text_encoder=randomise(CLIPTextModel(text), 3), tokenizer=tokenizer(), unet=unet,
+        low_res_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        scheduler=DDIMScheduler(**SCHEDULE, prediction_type="v_prediction", set_alpha_to_one=False, steps_offset=1),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def upscaler(pipeline):
+    return Upscaler(pipeline, TINY)
+
+
+def generators(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def low_pictures():
+    return (0.5 * normal(2, 3, LOW, LOW)).clamp(-1, 1)
+
+
+def last(steps):
+    return [*steps][-1].x_t
+
+
+@pytest.mark.parametrize("guidance, noise", [(9.0, 20), (1.0, 20), (4.0, 300)])
+def test_equals_the_pipeline(pipeline, guidance, noise):
+    pipeline.set_progress_bar_config(disable=True)
+
+    def theirs(guidance=guidance, noise=noise, captions=CAPTIONS):
+        return 2 * pipeline(
+            captions, low_pictures() / 2 + 0.5, STEPS, guidance, noise, generator=generators(3, 4), output_type="pt"
+        ).images - 1  # fmt: skip
+
+    ours = Upscaler(pipeline, UpscalerConfig(SIZE, LOW, guidance, noise))
+    picture = last(ours.enlarge(low_pictures(), CAPTIONS, generators(3, 4), STEPS))
+    expected = theirs()
+    assert picture.shape == (2, 3, SIZE, SIZE) and picture.std() > 0.05 and picture.abs().max() <= 1
+    assert relative_error(picture, expected) < 1e-5
+    assert relative_error(theirs(guidance=guidance + 1), expected) > 1e-3
+    assert relative_error(theirs(noise=noise + 30), expected) > 1e-3
+    assert relative_error(theirs(captions=["", ""]), expected) > 1e-3
+
+
+def test_yields_every_step(upscaler):
+    steps = [*upscaler.enlarge(low_pictures(), CAPTIONS, generators(3, 4), STEPS)]
+    assert len(steps) == STEPS and [step.t for step in steps] == sorted((step.t for step in steps), reverse=True)
+    assert [step.t == 0 for step in steps] == [False] * (STEPS - 1) + [True]
+    assert {step.x_t.shape for step in steps[:-1]} == {(2, 4, LOW, LOW)}
+
+
+def test_pictures_do_not_depend_on_their_neighbours(upscaler):
+    both = last(upscaler.enlarge(low_pictures(), CAPTIONS, generators(3, 4), STEPS))
+    alone = last(upscaler.enlarge(low_pictures()[1:], CAPTIONS[1:], generators(4), STEPS))
+    assert relative_error(alone, both[1:]) < 1e-5
+
+
+def test_half_precision_decodes_in_single(pipeline):
+    upscaler = Upscaler(pipeline, TINY).to(torch.bfloat16)
+    picture = last(upscaler.enlarge(low_pictures(), CAPTIONS, generators(3, 4), 2))
+    upscaler.float()
+    assert picture.dtype == torch.float32 and picture.isfinite().all()
+
+
+# ---- in the cascade ----
+
+
+def test_the_cascade_draws_at_its_size(pipeline):
+    captions, cascade = ["a red star", "a blue fish above a moon"], tiny_cascade()
+    upscaler = Upscaler(pipeline, UpscalerConfig(size=256, low_size=64))
+    cascade.upsamplers, before = cascade.upsamplers[:1], cascade.settings
+    cascade.settings = type(before)(**{**vars(before), "upsampler_steps": (2,)})
+    plain = cascade.sample(captions, seed=5)
+    upscaler.add_to(cascade, steps=3)
+    assert cascade.sizes == [32, 64, 256] and cascade.settings.upsampler_steps == (2, 3)
+    progress = [*cascade.stream(captions, seed=5)]
+    ends = [(p.stage, p.done, p.total) for p in progress[-3:]]
+    assert ends == [("upsampler 2", done, 3) for done in (1, 2, 3)]
+    images = progress[-1].drawing.images
+    assert images[256].shape == (2, 3, 256, 256) and torch.equal(images[64], plain.image)
+    assert 256 not in cascade.sample(captions, seed=5, size=64).images
+    again = cascade.sample(captions[1:], seed=6).image  # picture i of a batch has the seed `seed + i`
+    assert (again - images[256][1:]).abs().mean() < 1e-3 < (images[256][0] - images[256][1]).abs().mean()
+
+
+def test_sizes_must_meet(pipeline):
+    with pytest.raises(ValueError, match=r"enlarges pictures of 16 pixels, and the cascade draws at \[32, 64, 128\]"):
+        Upscaler(pipeline, TINY).add_to(tiny_cascade())
+
+
+# ---- loading ----
+
+
+def test_comes_from_a_folder(pipeline, upscaler, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    loaded = Upscaler.from_pretrained(tmp_path, config=TINY)
+    actual, expected = (last(u.enlarge(low_pictures(), CAPTIONS, generators(3, 4), 2)) for u in (loaded, upscaler))
+    assert relative_error(actual, expected) < 1e-6
+    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+
+
+@pytest.mark.parametrize("dtype, variant", [(torch.float32, None), (torch.float16, "fp16"), (torch.bfloat16, "fp16")])
+def test_the_released_one_is_pinned_and_safe(pipeline, monkeypatch, dtype, variant):
+    calls = []
+    monkeypatch.setattr(StableDiffusionUpscalePipeline, "from_pretrained",
+                        lambda *args, **options: calls.append((args, options)) or pipeline)  # fmt: skip
+    assert Upscaler.from_pretrained(dtype=dtype).config == UpscalerConfig()
+    assert calls == [((REPOSITORY,), {"dtype": dtype, "variant": variant, "use_safetensors": True,
+                                      "revision": COMMIT})]  # fmt: skip
+
+
+def test_offline_it_says_what_it_wanted():
+    with pytest.raises(OSError, match=REPOSITORY):
+        Upscaler.from_pretrained()
+
+
+@pytest.mark.parametrize("missing", ["diffusers", "transformers"])
+def test_without_the_extra_the_error_says_what_to_install(missing, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ImportError, match=rf"needs diffusers and transformers .*{missing}.*\[upscale\]"):
+        Upscaler.from_pretrained()
+
+
+def test_a_noise_level_that_the_network_does_not_know():
+    with pytest.raises(ValueError, match="noise is 351, but the network knows 0 to 350"):
+        UpscalerConfig(noise=351)

@@ -1,0 +1,184 @@
+"""`minunclip draw` on a tiny cascade: where and how it computes, what it tells, and what it does when that fails."""
+
+import warnings
+
+import pytest
+import torch
+from helpers import tiny_cascade
+from PIL import Image
+
+from minunclip import draw
+from minunclip.__main__ import build_parser, main
+from minunclip.tokenizer import CutWarning
+from minunclip.unclip import UnCLIP
+
+CAPTION = "a red star"
+
+
+@pytest.fixture(scope="module")
+def shared() -> UnCLIP:
+    return tiny_cascade()
+
+
+@pytest.fixture
+def asked(shared, monkeypatch, tmp_path) -> list:
+    """Every model is the tiny cascade, and the current folder an empty one; gathers how cascades are asked for."""
+    calls = []
+    monkeypatch.setattr(UnCLIP, "from_pretrained", lambda *call: calls.append(call) or shared)
+    monkeypatch.setattr(draw, "best_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(draw, "best_dtype", lambda device: torch.bfloat16)
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+@pytest.fixture
+def settings(shared, monkeypatch) -> list:
+    """Gathers the settings of each run."""
+    seen, run = [], shared.stream
+
+    def stream(*what, settings):
+        seen.append(settings)
+        return run(*what, settings=settings)
+
+    monkeypatch.setattr(shared, "stream", stream)
+    return seen
+
+
+def error_of(capsys, *arguments) -> str:
+    """The one line that a failing run leaves on stderr."""
+    capsys.readouterr()
+    assert main(["draw", CAPTION, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("minunclip: ") and error.count("\n") == 1
+    return error
+
+
+# ---- where to compute
+
+
+@pytest.mark.parametrize(("options", "call"), [
+    ([], ("scenes", "cpu", torch.float32, "auto")),
+    (["--model", "karlo"], ("karlo", "cpu", torch.bfloat16, "auto")),
+    (["--model", "karlo", "--dtype", "float16", "--memory", "disk"], ("karlo", "cpu", torch.float16, "disk")),
+    (["--dtype", "bfloat16", "--device", "cpu"], ("scenes", "cpu", torch.bfloat16, "auto")),
+])  # fmt: skip
+def test_where_to_compute(asked, options, call):
+    assert main(["draw", CAPTION, "--size", "32", *options]) == 0
+    ((name, device, *rest),) = asked
+    assert (name, device.type, *rest) == call
+
+
+def test_a_released_model_says_where_it_computes(asked, capsys):
+    assert main(["draw", CAPTION, "--size", "32", "--model", "karlo"]) == 0
+    assert "minunclip: karlo on cpu, bfloat16, weights resident\n" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_here(asked, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert "no device 'cuda' here: choose cpu or mps" in error_of(capsys, "--device", "cuda")
+
+
+def test_size_1024_asks_for_the_upscaler(asked, capsys, monkeypatch):
+    def missing(**where):
+        raise ImportError("install the extra")
+
+    monkeypatch.setattr(draw.Upscaler, "from_pretrained", missing)
+    assert "cannot draw at 1024 pixels" in error_of(capsys, "--size", "1024")  # after 128 there is no upscaler
+    monkeypatch.setattr(UnCLIP, "sizes", property(lambda self: [64, 256]))
+    assert "install the extra" in error_of(capsys, "--size", "1024")
+
+
+# ---- how to sample
+
+
+@pytest.mark.parametrize(("given", "steps"), [("2,4", (2, 4)), ("3", (3, 3))])
+def test_steps_of_the_upsamplers(asked, settings, given, steps):
+    assert main(["draw", CAPTION, "--upsampler-steps", given]) == 0
+    assert [s.upsampler_steps for s in settings] == [steps]
+
+
+def test_wrong_steps_of_the_upsamplers(asked, capsys):
+    assert "has 3 numbers, and this model has 2 upsamplers" in error_of(capsys, "--upsampler-steps", "2,3,4")
+    assert "upsampler_steps is 1: choose 2 to 1000" in error_of(capsys, "--upsampler-steps", "1")
+    with pytest.raises(SystemExit):
+        main(["draw", CAPTION, "--upsampler-steps", "many"])
+
+
+def test_the_long_names_of_the_decoders_options(asked, settings):
+    assert main(["draw", CAPTION, "--size", "32", "--decoder-steps", "5", "--decoder-guidance", "2.5"]) == 0
+    assert [(s.decoder_steps, s.decoder_guidance) for s in settings] == [(5, 2.5)]
+
+
+def test_help_names_both_models(capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["draw", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "scenes draws 32, 128 or 512 pixels, karlo 64 or 256" in text and "{auto,resident,offload,disk}" in text
+
+
+# ---- what it tells
+
+
+@pytest.mark.parametrize(("size", "stages"), [
+    ("32", ["decoder"]), ("128", ["decoder", "upsampler 1", "upsampler 2"]),
+])  # fmt: skip
+def test_a_bar_for_each_stage(asked, capsys, size, stages):
+    """The prior's shows after a second only, so that bad input leaves no bar; this one takes less."""
+    assert main(["draw", CAPTION, "--size", size]) == 0
+    bars = [line.split(":")[0].strip() for line in capsys.readouterr().err.replace("\r", "\n").split("\n")]
+    assert list(dict.fromkeys(bar for bar in bars if bar)) == stages
+    totals = {"decoder": "4/4", "upsampler 1": "2/2", "upsampler 2": "3/3"}
+    assert main(["draw", CAPTION, "--size", size]) == 0
+    err = capsys.readouterr().err
+    assert all(totals[stage] in err for stage in stages)
+
+
+def test_a_cut_caption_is_told_in_one_line_and_still_drawn(asked, shared, capsys, monkeypatch):
+    encode = shared.encode_text
+
+    def warning(captions):
+        warnings.warn("the end is cut", CutWarning, stacklevel=2)
+        return encode(captions)
+
+    monkeypatch.setattr(shared, "encode_text", warning)
+    for _ in range(2):  # each time, unlike Python's own way
+        assert main(["draw", CAPTION, "--size", "32"]) == 0
+        assert "minunclip: the end is cut\n" in capsys.readouterr().err
+    with Image.open("picture.png") as picture:
+        assert picture.size == (32, 32)
+
+
+def test_other_warnings_stay_as_they_are(asked, shared, monkeypatch):
+    encode = shared.encode_text
+    monkeypatch.setattr(shared, "encode_text", lambda captions: warnings.warn("odd", stacklevel=1) or encode(captions))
+    with pytest.warns(UserWarning, match="odd"):
+        main(["draw", CAPTION, "--size", "32"])
+
+
+# ---- memory
+
+
+def test_memory_that_runs_out_while_drawing(asked, shared, capsys, monkeypatch):
+    def failing(message):
+        def fail(*run, **settings):
+            raise RuntimeError(message)
+            yield
+
+        monkeypatch.setattr(shared, "stream", fail)
+
+    failing("CUDA out of memory. Tried to allocate\n2 GiB.")
+    assert "the memory ran out while drawing: draw fewer captions at once" in error_of(capsys)
+    failing("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried")
+    assert "--memory disk" in error_of(capsys)
+    failing("a shape is wrong")
+    with pytest.raises(RuntimeError, match="a shape is wrong"):
+        main(["draw", CAPTION])
+
+
+def test_too_little_memory_is_one_line(asked, capsys, monkeypatch):
+    def from_pretrained(*call):
+        raise MemoryError("too little memory: the mode 'disk' would fit")
+
+    monkeypatch.setattr(UnCLIP, "from_pretrained", from_pretrained)
+    assert "too little memory: the mode 'disk' would fit" in error_of(capsys)

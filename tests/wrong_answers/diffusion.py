@@ -1,0 +1,115 @@
+"""Wrong answers to the exercises of notebook 03, such as a learner might give."""
+
+import torch
+
+
+def column(table, t, like):
+    return table[t].view(-1, *[1] * (like.ndim - 1))
+
+
+def variances_as_scales(x_0, t, eps, alphas_bar):
+    alpha_bar = column(alphas_bar, t, x_0)
+    return alpha_bar * x_0 + (1 - alpha_bar) * eps
+
+
+def signal_and_noise_exchanged(x_0, t, eps, alphas_bar):
+    alpha_bar = column(alphas_bar, t, x_0)
+    return (1 - alpha_bar).sqrt() * x_0 + alpha_bar.sqrt() * eps
+
+
+def not_broadcast(x_0, t, eps, alphas_bar):
+    return alphas_bar[t].sqrt() * x_0 + (1 - alphas_bar[t]).sqrt() * eps
+
+
+def one_t_for_all(x_0, t, eps, alphas_bar):
+    return alphas_bar[t[0]].sqrt() * x_0 + (1 - alphas_bar[t[0]]).sqrt() * eps
+
+
+def noise_added_to_all_of_x_0(x_0, t, eps, alphas_bar):
+    return x_0 + (1 - column(alphas_bar, t, x_0)).sqrt() * eps
+
+
+def not_scaled_up(x_t, eps, alpha_bar):
+    return x_t - (1 - alpha_bar).sqrt() * eps
+
+
+def root_forgotten(x_t, eps, alpha_bar):
+    return (x_t - (1 - alpha_bar) * eps) / alpha_bar
+
+
+def noise_added_again(x_t, eps, alpha_bar):
+    return (x_t + (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()
+
+
+def all_the_noise_at_full_strength(x_t, eps, alpha_bar):
+    return (x_t - eps) / alpha_bar.sqrt()
+
+
+def straight_to_x_0(x_t, eps, alpha_bar, alpha_bar_prev):
+    return (x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()
+
+
+def noise_stays(x_t, eps, alpha_bar, alpha_bar_prev):
+    x_0 = straight_to_x_0(x_t, eps, alpha_bar, alpha_bar_prev)
+    return alpha_bar_prev.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
+
+
+def noise_forgotten(x_t, eps, alpha_bar, alpha_bar_prev):
+    return alpha_bar_prev.sqrt() * straight_to_x_0(x_t, eps, alpha_bar, alpha_bar_prev)
+
+
+def x_t_taken_for_x_0(x_t, eps, alpha_bar, alpha_bar_prev):
+    return alpha_bar_prev.sqrt() * x_t + (1 - alpha_bar_prev).sqrt() * eps
+
+
+def weights_exchanged(x_0, x_t, alpha_bar, alpha_bar_prev):
+    alpha = alpha_bar / alpha_bar_prev
+    towards_x_0 = alpha_bar_prev.sqrt() * (1 - alpha) / (1 - alpha_bar)
+    towards_x_t = alpha.sqrt() * (1 - alpha_bar_prev) / (1 - alpha_bar)
+    return towards_x_t * x_0 + towards_x_0 * x_t
+
+
+def shares_that_sum_to_one(x_0, x_t, alpha_bar, alpha_bar_prev):
+    share = (1 - alpha_bar / alpha_bar_prev) / (1 - alpha_bar)
+    return share * x_0 + (1 - share) * x_t
+
+
+def alpha_bar_for_alpha(x_0, x_t, alpha_bar, alpha_bar_prev):
+    towards_x_0 = alpha_bar_prev.sqrt()
+    towards_x_t = alpha_bar.sqrt() * (1 - alpha_bar_prev) / (1 - alpha_bar)
+    return towards_x_0 * x_0 + towards_x_t * x_t
+
+
+def ddim_instead(x_0, x_t, alpha_bar, alpha_bar_prev):
+    eps = (x_t - alpha_bar.sqrt() * x_0) / (1 - alpha_bar).sqrt()
+    return alpha_bar_prev.sqrt() * x_0 + (1 - alpha_bar_prev).sqrt() * eps
+
+
+def from_the_conditional(uncond, cond, w):
+    return cond + w * (cond - uncond)
+
+
+def away_from_the_caption(uncond, cond, w):
+    return uncond + w * (uncond - cond)
+
+
+def mean_of_both(uncond, cond, w):
+    return (uncond + w * cond) / (1 + w)
+
+
+def caption_scaled(uncond, cond, w):
+    return w * cond
+
+
+def clamped(uncond, cond, w):
+    return torch.lerp(uncond, cond, min(w, 1.0))
+
+
+WRONG = {
+    "q_sample": [variances_as_scales, signal_and_noise_exchanged, not_broadcast, one_t_for_all,
+                 noise_added_to_all_of_x_0],
+    "x0_from_eps": [not_scaled_up, root_forgotten, noise_added_again, all_the_noise_at_full_strength],
+    "ddim_step": [straight_to_x_0, noise_stays, noise_forgotten, x_t_taken_for_x_0],
+    "posterior_mean": [weights_exchanged, shares_that_sum_to_one, alpha_bar_for_alpha, ddim_instead],
+    "guide": [from_the_conditional, away_from_the_caption, mean_of_both, caption_scaled, clamped],
+}  # fmt: skip

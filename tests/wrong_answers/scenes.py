@@ -1,0 +1,88 @@
+"""Wrong answers to the exercises of notebook 01, such as a learner might give."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+def hard_edge(distance, pixel):
+    return (distance < 0).astype(float)
+
+
+def inside_out(distance, pixel):
+    return np.clip(0.5 + distance / pixel, 0, 1)
+
+
+def pixel_forgotten(distance, pixel):
+    return np.clip(0.5 - distance, 0, 1)
+
+
+def not_cut_off(distance, pixel):
+    return 0.5 - distance / pixel
+
+
+def all_equal(stated, drawn):
+    return stated == drawn
+
+
+def any_will_do(stated, drawn):
+    pairs = zip((stated.kind, stated.colour, stated.size), (drawn.kind, drawn.colour, drawn.size), strict=True)
+    return any(said in (None, seen) for said, seen in pairs)
+
+
+def size_forgotten(stated, drawn):
+    return stated.kind in (None, drawn.kind) and stated.colour in (None, drawn.colour)
+
+
+def the_entropy(counts):
+    return -sum(n / sum(counts) * math.log(n / sum(counts)) for n in counts if n)
+
+
+def bits_and_nats(counts):
+    return 2 ** the_entropy(counts)
+
+
+def how_many_kinds(counts):
+    return len(Counter(i for i, n in enumerate(counts) for _ in range(n)))
+
+
+def log_of_zero(counts):
+    return math.exp(-sum(n / sum(counts) * math.log(n / sum(counts)) for n in counts))
+
+
+def one_over_the_chance_to_meet(counts):
+    return 1 / sum((n / sum(counts)) ** 2 for n in counts)
+
+
+def absent_in_the_mean(logits, answers):
+    return F.cross_entropy(logits, answers, reduction="sum") / len(answers)
+
+
+def nothing_over_nothing(logits, answers):
+    return F.cross_entropy(logits, answers)
+
+
+def one_loss_each(logits, answers):
+    return F.cross_entropy(logits, answers, reduction="none")
+
+
+def absent_as_an_index(logits, answers):
+    return -logits.log_softmax(dim=1)[torch.arange(len(answers)), answers].mean()
+
+
+def probabilities_over_pictures(logits, answers):
+    there = answers != -100
+    rows = logits[there].log_softmax(dim=0)[torch.arange(int(there.sum())), answers[there]]
+    return -rows.sum() / max(1, len(rows))
+
+
+WRONG = {
+    "coverage": [hard_edge, inside_out, pixel_forgotten, not_cut_off],
+    "fits": [all_equal, any_will_do, size_forgotten],
+    "effective_number": [the_entropy, bits_and_nats, how_many_kinds, log_of_zero, one_over_the_chance_to_meet],
+    "question_loss": [absent_in_the_mean, nothing_over_nothing, one_loss_each, absent_as_an_index,
+                      probabilities_over_pictures],
+}  # fmt: skip
