@@ -1,6 +1,7 @@
 """Settings for every test and every notebook run by pytest: it lies at the root so that both see it."""
 
 import os
+from collections import Counter
 
 # A notebook's kernel inherits these, so they stand before anything that reads them is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads sleep: pytest and the kernel share cores
@@ -9,6 +10,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that would download somet
 
 import hypothesis  # noqa: E402
 import matplotlib  # noqa: E402
+import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)  # this process only: the kernels keep every core that OMP_NUM_THREADS gives them
@@ -29,3 +31,16 @@ def pytest_collectstart(collector):
     """nbval compares only what a cell tagged nbval-check-output must print everywhere."""
     if collector.path.suffix == ".ipynb" and hasattr(collector, "skip_compare"):
         collector.skip_compare += NOT_COMPARED
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The seconds that each notebook took, the start of its kernel included."""
+    seconds = Counter()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if isinstance(report, pytest.TestReport) and report.fspath.endswith(".ipynb"):
+            seconds[report.fspath] += report.duration
+    if seconds:
+        terminalreporter.section("notebooks")
+        for path, duration in sorted(seconds.items()):
+            terminalreporter.write_line(f"{duration:6.1f} s  {path}")
+        terminalreporter.write_line(f"{seconds.total():6.1f} s  all of them")

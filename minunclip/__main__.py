@@ -49,7 +49,7 @@ def numbers(text: str) -> tuple[int, ...]:
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     from .stage import STAGES
 
-    parser.add_argument("stage", choices=(*STAGES, "ar-prior"))
+    parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--profile", choices=("cpu", "gpu"), help="default: gpu if there is one")
     parser.add_argument("--out", type=Path, help="the weight file (default: data/runs/STAGE.safetensors)")
     parser.add_argument("--clip", default="scenes", help="for prior and decoder: 'scenes' or a CLIP weight file")

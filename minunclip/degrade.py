@@ -89,8 +89,12 @@ def random_noise(image: torch.Tensor, generator: torch.Generator) -> torch.Tenso
 
 
 def random_jpeg(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Compressed by JPEG at a quality from 30 to 95, and read back."""
-    quality = random_int(30, 95, generator)
+    """Compressed at a quality from 30 to 95."""
+    return jpeg(image, random_int(30, 95, generator))
+
+
+def jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """One picture (1, 3, h, w), compressed by JPEG at a quality from 1 to 95 and read back."""
     pixels = ((image[0].clamp(-1, 1) + 1) * 127.5).round().byte()
     file = io.BytesIO()
     Image.fromarray(rearrange(pixels, "c h w -> h w c").cpu().numpy()).save(file, "JPEG", quality=quality)

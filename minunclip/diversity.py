@@ -15,7 +15,8 @@ from itertools import permutations
 import numpy as np
 
 from .metrics import Estimate, bootstrap, matched
-from .scenes import Scene, Statement
+from .scenes import Scene, Statement, Thing
+from .scenes.facts import BACKGROUNDS, COLOURS, HELD_OUT, KINDS, LAYOUTS, SIZES, STYLES
 
 Facts = tuple[tuple[str, str], ...]  # (name, value) of each open fact
 
@@ -49,6 +50,24 @@ def _of_things(statement: Statement, scene: Scene, order: tuple[int, ...]) -> Fa
 def open_style(statement: Statement, scene: Scene) -> frozenset[Facts]:
     """The style alone, where the caption leaves it open; else empty."""
     return frozenset({(("style", scene.style),)} if statement.style is None else ())
+
+
+def complete(statement: Statement, rng: np.random.Generator) -> Scene:
+    """A random scene in which the statement is true, with all that it leaves open as the world has it.
+
+    What a perfect model would draw: its pictures are all true, and as varied as they can be.
+    """
+    choose = lambda said, options: said or options[rng.integers(len(options))]  # noqa: E731
+    layouts = [name for name, places in LAYOUTS.items() if len(places) == len(statement.things)]
+    rare = any((thing.colour, thing.kind) in HELD_OUT for thing in statement.things)
+    while True:
+        things = [Thing(choose(thing.kind, KINDS), choose(thing.colour, COLOURS), choose(thing.size, SIZES))
+                  for thing in statement.things]  # fmt: skip
+        order = rng.permutation(len(things))
+        scene = Scene(tuple(things[n] for n in order), choose(None, layouts), choose(statement.background, BACKGROUNDS),
+                      choose(statement.style, STYLES), int(rng.integers(2**31)))  # fmt: skip
+        if statement.holds_in(scene) and (rare or not scene.held_out):
+            return scene
 
 
 # -- the entropy of a few samples ----------------------------------------------------------------------------

@@ -33,16 +33,18 @@ def release_of(name: str) -> Release | None:
 
 
 def fetch(release: Release) -> Path:
-    """The folder with the release's files; what is missing is downloaded, with progress, and resumed if broken off.
+    """The folder with the release's files; what is missing is downloaded, with progress.
+
+    A lost connection is taken up where it was. If the download breaks off for good, the next one keeps all files that
+    were whole; the hub's library keeps no part of a file, under no name.
 
     Raises OSError if there is no room for them, or ConnectionError if they are neither cached nor reachable.
     """
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import snapshot_download
 
-    cache = Path(constants.HF_HUB_CACHE) / f"models--{release.repository.replace('/', '--')}"
-    for snapshot in cache.glob(f"snapshots/{release.commit}*"):
-        if not missing(snapshot):
-            return snapshot
+    if (snapshot := cached(release)) is not None:
+        return snapshot
+    cache = cache_of(release)
     check_room(release, cache)
     try:
         commit = full_commit(release, cache)
@@ -51,12 +53,30 @@ def fetch(release: Release) -> Path:
             raise FileNotFoundError(lacking[0])  # offline, the hub's library hands out whatever is there
         return folder
     except Exception as error:  # its errors have no common class; whichever it is, say what is missing
-        why = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" ...")
-        raise ConnectionError(
-            f"cannot download {release.repository} ({release.gigabytes} GB, commit {release.commit}) to {cache}. "
-            "Connect to the internet once (and unset HF_HUB_OFFLINE), or copy the repository's folders to this "
-            f"machine and give their path in place of the name ({why})"
-        ) from error
+        raise unreachable(release, error) from error
+
+
+def cache_of(release: Release) -> Path:
+    """The folder for a release in the cache, there or not."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{release.repository.replace('/', '--')}"
+
+
+def cached(release: Release) -> Path | None:
+    """The release's folder, if all of its files are in the cache."""
+    snapshots = cache_of(release).glob(f"snapshots/{release.commit}*")
+    return next((snapshot for snapshot in snapshots if not missing(snapshot)), None)
+
+
+def unreachable(release: Release, error: Exception) -> ConnectionError:
+    """What to say when a download failed: what is missing, where it goes, and what to do."""
+    why = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" ...")
+    return ConnectionError(
+        f"cannot download {release.repository} ({release.gigabytes} GB, commit {release.commit[:7]}) to "
+        f"{cache_of(release)}. Connect to the internet once (and unset HF_HUB_OFFLINE), or copy the repository's "
+        f"folders to this machine and give their path in place of the name ({why})"
+    )
 
 
 def missing(snapshot: Path) -> list[str]:
@@ -76,7 +96,8 @@ def full_commit(release: Release, cache: Path) -> str:
 
 def check_room(release: Release, cache: Path) -> None:
     """Raises OSError if the disk cannot hold what is not there yet."""
-    there = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file() and not p.is_symlink())
+    whole = [p for p in cache.rglob("*") if p.is_file() and not p.is_symlink() and p.suffix != ".incomplete"]
+    there = sum(p.stat().st_size for p in whole)
     missing = release.gigabytes * 1e9 - there
     disk = next(p for p in (cache, *cache.parents) if p.exists())
     free = shutil.disk_usage(disk).free

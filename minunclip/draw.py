@@ -19,7 +19,7 @@ from .plots import show, to_pil
 from .stage import SHIPPED
 from .tokenizer import CutWarning
 from .unclip import STAGES, Drawing, Settings, UnCLIP
-from .upscaler import Upscaler
+from .upscaler import Upscaler, check_extra
 
 
 def sheet(drawing: Drawing) -> Image.Image:
@@ -71,6 +71,8 @@ def draw(
     upsampler_steps   for each upsampler, or one number for all of them; by default those of the model
     """
     check_writable(out)
+    if size == 1024 and model not in SHIPPED:
+        check_extra()                       # before gigabytes are fetched and read
     place = device_of(device)
     number = DTYPES[dtype] if dtype else torch.float32 if model in SHIPPED else best_dtype(place)
     with plain_warnings(), plain_out_of_memory():

@@ -123,7 +123,7 @@ def picture_map(images: Sequence, points: Tensor, x_label: str, y_label: str, si
     from matplotlib.figure import Figure
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
     axis, points = figure.subplots(), points.detach().float().cpu()
     axis.scatter(*points.T.numpy(), s=0)                                            # sets the limits
     for image, point in zip(images, points.tolist(), strict=True):

@@ -126,11 +126,16 @@ def rename(path: Path, names: Iterable[str], table: list[tuple[str, str]], prefi
     for name in names:
         if IGNORED.search(name):
             continue
-        ours = prefix + reduce(lambda word, entry: re.sub(*entry, word), table, name)
+        ours = prefix + translate(name, table)
         if ours in renamed.values():
             raise ValueError(f"{path}: the tensor {name!r} is there twice, under two names")
         renamed[name] = ours
     return renamed
+
+
+def translate(name: str, table: list[tuple[str, str]]) -> str:
+    """A name after all replacements of a table."""
+    return reduce(lambda word, entry: re.sub(*entry, word), table, name)
 
 
 def check(path: Path, name: str, shape: tuple[int, ...], expected: tuple[int, ...] | None) -> None:
@@ -155,6 +160,14 @@ def fuse_qkv(state: dict[str, Tensor]) -> dict[str, Tensor]:
         parts = [state.pop(q.replace(".q.", f".{part}.")) for part in "qkv"]
         state[q.replace(".q.", ".qkv.")] = torch.cat(parts)
     return state
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file or of one that PyTorch wrote, by name."""
+    if path.suffix != ".safetensors":
+        return read_pytorch(path)
+    with opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def read_pytorch(path: Path) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .clip import CLIP, CLIPConfig
 from .decoder import Decoder, DecoderConfig
-from .layouts import check, read_pytorch, rename
+from .layouts import check, read_tensors, rename
 from .plan import Plan, plan
 from .prior import DiffusionPrior, PriorConfig
 from .unet import UNetConfig
@@ -156,7 +156,7 @@ class Checkpoint:
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """All of them, left in the file until they are used."""
-        return read_pytorch(self.path)
+        return read_tensors(self.path)
 
     def find(self, expected: dict[str, tuple[int, ...]]) -> dict[str, Piece]:
         """Our name -> the piece of theirs, for every tensor of the file, its shape checked."""

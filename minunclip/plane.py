@@ -44,7 +44,7 @@ def plane(panels: dict[str, Panel], columns: int = 4, limit: float = 2.6, side: 
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     told = "; ".join(f"{name}: {describe(panel, limit)}" for name, panel in panels.items())
-    return small(plotted(figure, f"Points in a plane, -{limit:g} to {limit:g} along both axes. {told}."))
+    return plotted(figure, f"Points in a plane, -{limit:g} to {limit:g} along both axes. {told}.", colours=48)
 
 
 def fill(axis, panel: Panel, limit: float = 2.6) -> None:
@@ -68,8 +68,8 @@ def fill(axis, panel: Panel, limit: float = 2.6) -> None:
 
 
 def small(picture: Picture, colours: int = 64) -> Picture:
-    """The same with few colours: a third of the bytes, and nothing that the eye would miss in a drawing."""
-    return Picture(picture.image.quantize(colours), picture.alt)
+    """The same, to be saved with few colours: a third of the bytes, and nothing that the eye would miss."""
+    return Picture(picture.image, picture.alt, colours)
 
 
 def describe(panel: Panel, limit: float) -> str:

@@ -22,22 +22,23 @@ INK = (60, 60, 70)
 
 
 class Picture:
-    """An image with a description: PNG for any viewer, and HTML with alt text for a screen reader."""
+    """An image with a description: PNG for any viewer, and HTML with alt text for a screen reader.
 
-    def __init__(self, image: Image.Image, alt: str):
-        self.image, self.alt = image, alt
+    colours: how many to keep when it is saved, by default all; a drawing needs few, and then few bytes
+    """
+
+    def __init__(self, image: Image.Image, alt: str, colours: int | None = None):
+        self.image, self.alt, self.colours = image, alt, colours
 
     def png(self) -> bytes:
-        return self._encoded("PNG", optimize=True)
+        return encoded(self._saved(), "PNG", optimize=True)
 
-    def _encoded(self, kind: str, **options) -> bytes:
-        file = io.BytesIO()
-        self.image.save(file, kind, **options)
-        return file.getvalue()
+    def _saved(self) -> Image.Image:
+        return self.image.convert("RGB").quantize(self.colours) if self.colours else self.image
 
     def html(self) -> str:
-        how = {"lossless": True} if self.image.mode == "P" else {"quality": 95}   # a third of a PNG's size
-        data = base64.b64encode(self._encoded("WEBP", **how)).decode()
+        exact, close = encoded(self._saved(), "WEBP", lossless=True), encoded(self.image, "WEBP", quality=95)
+        data = base64.b64encode(min(exact, close, key=len)).decode()          # exact, but for large pictures
         return (f'<img alt="{html.escape(self.alt)}" width="{self.image.width}" style="max-width: 100%" '
                 f'src="data:image/webp;base64,{data}">')  # fmt: skip
 
@@ -49,6 +50,13 @@ class Picture:
 
     def __repr__(self) -> str:
         return f"Picture: {self.alt}"
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    """An image as a file of some kind."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
 
 
 # -- pictures of pictures ------------------------------------------------------------------------------------
@@ -190,11 +198,11 @@ def bars(values: dict[str, float], label: str) -> Picture:
     return plotted(figure, f"Bars of {label}: " + "; ".join(f"{name} {value:.2f}" for name, value in values.items()))
 
 
-def plotted(figure, alt: str) -> Picture:
+def plotted(figure, alt: str, colours: int = 256) -> Picture:
     """A matplotlib figure as a Picture."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=90, facecolor="white")
-    return Picture(Image.open(file).convert("RGB"), alt)
+    return Picture(Image.open(file).convert("RGB"), alt, colours)
 
 
 # -- what a notebook costs -----------------------------------------------------------------------------------

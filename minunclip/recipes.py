@@ -30,11 +30,11 @@ class ClipRecipe(Recipe):
 
     dataset = Scenes("train", ENDLESS, siblings=4)
     config = CLIPConfig(
-        embed_width=128, image_size=32, patch=8, stem=(32, 64), image_width=160, image_layers=4, image_heads=5,
-        text_width=128, text_layers=4, text_heads=4, context=32, vocabulary=VOCABULARY, activation="gelu",
+        embed_width=128, image_size=32, patch=8, stem=(48, 96, 160), image_width=160, image_layers=3, image_heads=5,
+        text_width=128, text_layers=3, text_heads=4, context=32, vocabulary=VOCABULARY, activation="gelu",
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=6400, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
+        "cpu": TrainConfig(steps=3200, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
         "gpu": TrainConfig(steps=8000, batch=1024, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=500),
     }
 
@@ -90,7 +90,7 @@ class PriorRecipe(Recipe):
 
     def build(self) -> DiffusionPrior:
         prior = DiffusionPrior(PriorConfig(
-            z_width=128, text_width=128, context=32, width=192, layers=6, heads=6,
+            z_width=128, text_width=128, context=32, width=128, layers=4, heads=4,
             diffusion=DiffusionConfig(target="x0", clip=5.0),
         ))  # fmt: skip
         z_i, _ = embeddings(self.clip, self.dataset, self.statistics)
@@ -157,7 +157,7 @@ class UpsamplerRecipe(Recipe):
         self.dataset = Scenes("train", ENDLESS, seed=3 + number)
         batch = 64 if number == 1 else 8
         self.profiles = {
-            "cpu": TrainConfig(steps=4000 if number == 1 else 2400, batch=batch, lr=1.2e-3, ema=0.99),
+            "cpu": TrainConfig(steps=4000 if number == 1 else 5000, batch=batch, lr=1.2e-3, ema=0.99),
             "gpu": TrainConfig(steps=6000, batch=8 * batch, lr=1.2e-3),
         }
         self.config = UpsamplerConfig(
@@ -165,7 +165,7 @@ class UpsamplerRecipe(Recipe):
                 in_channels=6, channels=64 if number == 1 else 48, mults=(1, 2), blocks=1, attention=(),
                 groups=16, patch=4,
             ),
-            size=self.size, low_size=self.low,
+            size=self.size, low_size=self.low, residual=True,
             diffusion=DiffusionConfig(schedule="cosine" if number == 1 else "linear", target="x0"),
         )  # fmt: skip
 

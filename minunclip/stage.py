@@ -20,7 +20,7 @@ from torch import nn
 
 PACKAGE = Path(__file__).parent
 SHIPPED = ("scenes",)
-STAGES = ("clip", "prior", "decoder", "upsampler-1", "upsampler-2", "judge")
+STAGES = ("clip", "prior", "ar-prior", "decoder", "upsampler-1", "upsampler-2", "judge")
 
 
 def weights_folder(name: str) -> Path:

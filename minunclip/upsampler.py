@@ -19,18 +19,24 @@ class UpsamplerConfig:
     """size, low_size: sides of the pictures that come out and go in. The defaults are Karlo's.
 
     last_step_unet: a second U-Net for the last step, t = 0 (Karlo trained it for sharpness).
+    residual: the network predicts what the enlarged small picture lacks, not the whole picture. GroupNorm forgets how
+        light a picture is; this way nobody has to remember (Kim et al. 2016). Needs the target "x0".
     """
 
     unet: UNetConfig = field(default_factory=lambda: UNetConfig(in_channels=6, attention=(), film=False))
     size: int = 256
     low_size: int = 64
     last_step_unet: bool = False
+    residual: bool = False
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
     def __post_init__(self):
         if self.unet.in_channels != 6:
             raise ValueError(f"UpsamplerConfig: unet.in_channels is {self.unet.in_channels}, but must be 6: "
                              "the noisy picture and the enlarged small one")
+        if self.residual and (self.diffusion.target != "x0" or self.diffusion.skip):
+            raise ValueError("UpsamplerConfig: residual=True goes with diffusion.target='x0' and skip=0 only, not with "
+                             f"{self.diffusion.target!r} and {self.diffusion.skip}: only x_0 is like the small picture")
 
 
 # The paper's own network for 256 -> 1024 (unCLIP Appendix C, table 3): 282 million parameters, "300M" there. Its
@@ -62,7 +68,8 @@ class Upsampler(Stage):
         low_res = upsample(low_res, x_t.shape[-2:])
         last = self.last_unet is not None and bool((t == 0).all())
         unet = self.last_unet if last else self.unet
-        return unet(torch.cat([x_t, low_res.to(x_t.dtype)], dim=1), t)
+        output = unet(torch.cat([x_t, low_res.to(x_t.dtype)], dim=1), t)
+        return output + low_res.to(output.dtype) if self.config.residual else output
 
 
 def upsample(low_res: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:

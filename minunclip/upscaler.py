@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 
+from .download import Release, cache_of, check_room, unreachable
 from .samplers import Step
 
 REPOSITORY = "stabilityai/stable-diffusion-x4-upscaler"
@@ -56,13 +58,18 @@ class Upscaler(nn.Module):
         """The released upscaler, downloaded at the first call (1.7 GB in half precision, else 3.5 GB), or a folder.
 
         Raises ImportError, with what to install, without diffusers and transformers, and OSError if it cannot be
-        fetched.
+        fetched or the disk has no room for it.
         """
-        pinned = {"revision": COMMIT} if name == REPOSITORY else {}
+        pipeline, pinned = pipeline_class(), {"revision": COMMIT} if name == REPOSITORY else {}
         variant = "fp16" if dtype != torch.float32 and pinned else None
-        pipeline = pipeline_class().from_pretrained(
-            name, dtype=dtype, variant=variant, use_safetensors=True, **pinned)  # fmt: skip
-        return cls(pipeline, config).to(device)
+        release = Release(REPOSITORY, COMMIT, 1.7 if variant else 3.5)
+        if pinned:
+            check_room(release, cache_of(release))
+        try:
+            made = pipeline.from_pretrained(name, dtype=dtype, variant=variant, use_safetensors=True, **pinned)
+        except OSError as error:
+            raise (unreachable(release, error) if pinned else error) from None
+        return cls(made, config).to(device)
 
     def add_to(self, cascade, steps: int = 75) -> None:
         """Make a cascade (UnCLIP) draw at this size, too, in so many steps; 75 is what the makers take."""
@@ -115,12 +122,23 @@ class Upscaler(nn.Module):
         return noise.to(self.device)
 
 
+def check_extra() -> None:
+    """Raises ImportError, with what to install, if a package is missing. Quick: it imports none of them."""
+    for name in ("diffusers", "transformers"):
+        if find_spec(name) is None:
+            raise without_extra(f"there is no {name}")
+
+
 def pipeline_class():
     """Raises ImportError, with what to install, if a package is missing."""
     try:
         import transformers  # noqa: F401  # diffusers without it has no such pipeline, and says so only when it is used
         from diffusers import StableDiffusionUpscalePipeline
     except ImportError as error:
-        raise ImportError(f"the x4 upscaler needs diffusers and transformers ({error}): install them with "
-                          "`pip install -e '.[upscale]'` or `uv sync --extra upscale`") from None  # fmt: skip
+        raise without_extra(error) from None
     return StableDiffusionUpscalePipeline
+
+
+def without_extra(why) -> ImportError:
+    return ImportError(f"the x4 upscaler needs diffusers and transformers ({why}): install them with "
+                       "`pip install -e '.[upscale]'` or `uv sync --extra upscale`")  # fmt: skip

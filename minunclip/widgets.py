@@ -71,7 +71,7 @@ def stacked(pages: list[Picture]) -> Picture:
     for page in pages:
         sheet.paste(page.image, (0, top))
         top += page.image.height
-    return Picture(sheet, " ".join(page.alt for page in pages))
+    return Picture(sheet, " ".join(page.alt for page in pages), pages[0].colours)
 
 
 def _single(image: Tensor | Image.Image) -> Tensor | Image.Image:

@@ -63,7 +63,7 @@ def similarity_grid(clip: CLIP, pictures: dict[str, Tensor], captions: list[str]
     rows = cosines(clip, pictures, captions)
     pages = {caption: shelf(pictures, row, caption) for caption, row in zip(captions, rows, strict=True)}
     box = StillBox(paged(pages, "caption", width=460))
-    box.still = stacked(list(pages.values())[:4])
+    box.still = stacked(list(pages.values())[:3])
     return box
 
 

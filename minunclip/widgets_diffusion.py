@@ -14,10 +14,10 @@ from torch import Tensor
 
 from .diffusion import SCHEDULES, Denoiser, Diffusion, DiffusionConfig
 from .figures import COLOURS, DASHES
-from .plane import Panel, fill, lattice, small
+from .plane import Panel, fill, lattice
 from .plots import Picture, plotted, to_pil
 from .samplers import ddim, last
-from .widgets import Explorer, StillBox, paged
+from .widgets import Explorer, StillBox, paged, stacked
 
 DIFFUSIONS = {name: Diffusion(DiffusionConfig(schedule=name)) for name in SCHEDULES}
 Guided = Callable[[Tensor, float], Denoiser]  # (labels (N,), guidance) -> denoiser of points (N, 2)
@@ -56,24 +56,15 @@ def noise_page(image: Tensor, t: int, seed: int = 0) -> Picture:
     curve.set(xlabel="t", ylabel="alpha_bar")
     curve.spines[["top", "right"]].set_visible(False)
     curve.legend(frameon=False, loc="upper right")
-    return small(plotted(figure, f"The picture with noise at t = {t}: {'; '.join(told)}."), colours=192)
+    return plotted(figure, f"The picture with noise at t = {t}: {'; '.join(told)}.", colours=192)
 
 
 def noise_grid(image: Tensor, ts: tuple[int, ...] = (0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 999)) -> StillBox:
     """`noise_page` for some timesteps, chosen with a slider. The links run in the browser, no kernel is needed."""
     pages = {str(t): noise_page(image, t) for t in ts}
     box = StillBox(paged(pages, "t"))
-    box.still = stacked(list(pages.values())[1 : -1 : 4])
+    box.still = stacked(list(pages.values())[1:-1:4])
     return box
-
-
-def stacked(pages: list[Picture]) -> Picture:
-    """Some pictures below each other: the still picture of a grid."""
-    heights = [page.image.height for page in pages]
-    sheet = Image.new("RGB", (max(page.image.width for page in pages), sum(heights)), "white")
-    for i, page in enumerate(pages):
-        sheet.paste(page.image.convert("RGB"), (0, sum(heights[:i])))
-    return small(Picture(sheet, " ".join(page.alt for page in pages)), colours=192)
 
 
 class Live(Explorer):
@@ -147,7 +138,7 @@ def field_page(
     x, y = x_0.mean(dim=0).tolist()
     alt = (f"Guidance {w:g} for {name}: arrows out of the noise at t = {', '.join(map(str, ts))}; "
            f"400 samples around ({x:.2f}, {y:.2f}), {x_0.std(dim=0).norm():.2f} wide.")  # fmt: skip
-    return small(plotted(figure, alt))
+    return plotted(figure, alt, colours=48)
 
 
 def field_grid(
@@ -157,7 +148,7 @@ def field_grid(
     """`field_page` for some guidances, chosen with a slider. The links run in the browser, no kernel is needed."""
     pages = {f"{w:g}": field_page(diffusion, guided_by, data, label, name, w) for w in scales}
     box = StillBox(paged(pages, "guidance"))
-    box.still = stacked(list(pages.values())[1::2])
+    box.still = stacked([pages[name] for name in list(pages)[1::3]])
     return box
 
 

@@ -304,7 +304,7 @@ def test_a_skip_turns_into_x_0_and_back(skip):
 
 
 def test_a_skip_believes_x_t_as_karras_says():
-    """Karras et al. 2022, table 1: c_skip and c_out (over sigma_data), of x_t / signal with its noise sigma / signal."""
+    """Karras et al. 2022, table 1: c_skip, and c_out over sigma_data, for x_t / signal with noise sigma / signal."""
     diffusion, t = Diffusion(DiffusionConfig(target="x0", skip=0.3)), torch.arange(1000)
     x_t, prediction = normal(1000, 2), normal(1000, 2, seed=1)
     noise = ((1 - diffusion.alphas_bar) / diffusion.alphas_bar).sqrt()[:, None]

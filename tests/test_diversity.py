@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from minunclip.diversity import (
+    complete,
     diversity,
     effective_number,
     entropies,
@@ -215,3 +216,28 @@ def test_many_pictures_that_are_all_different():
 def test_one_sample_tells_nothing():
     with pytest.raises(ValueError, match="1 sample tells nothing"):
         entropy(["flat"])
+
+
+# ---- what a perfect model would draw
+
+
+@pytest.mark.parametrize("i", range(12))
+def test_a_completed_caption_is_true_of_its_scene(i):
+    said, rng = Scenes("test", 12, seed=100)[i].statement, np.random.default_rng(0)
+    scenes = [complete(said, rng) for _ in range(20)]
+    assert all(said.holds_in(scene) and not scene.held_out for scene in scenes)
+    everything_open = Statement((Thing(None, None, None),) * 2)
+    assert complete(everything_open, rng) != complete(everything_open, rng)
+
+
+def test_completed_scenes_are_as_varied_as_the_world():
+    """A red circle: two sizes, five backgrounds, six styles. Not two shapes: three in 64 are held out."""
+    rng = np.random.default_rng(1)
+    assert number(VAGUE, [complete(VAGUE, rng) for _ in range(3000)]) == pytest.approx(60, rel=0.02)
+    shape = Statement((Thing(None, None, "big"),), background="sky", style="flat")
+    assert number(shape, [complete(shape, rng) for _ in range(3000)]) == pytest.approx(61, rel=0.02)
+
+
+def test_a_held_out_combination_can_be_asked_for():
+    said = Statement((Thing("star", "purple", None),))
+    assert complete(said, np.random.default_rng(0)).held_out

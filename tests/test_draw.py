@@ -1,5 +1,6 @@
 """`minunclip draw` on a tiny cascade: where and how it computes, what it tells, and what it does when that fails."""
 
+import sys
 import warnings
 
 import pytest
@@ -87,6 +88,12 @@ def test_size_1024_asks_for_the_upscaler(asked, capsys, monkeypatch):
     assert "cannot draw at 1024 pixels" in error_of(capsys, "--size", "1024")  # after 128 there is no upscaler
     monkeypatch.setattr(UnCLIP, "sizes", property(lambda self: [64, 256]))
     assert "install the extra" in error_of(capsys, "--size", "1024")
+
+
+def test_a_missing_extra_is_told_before_anything_is_loaded(asked, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    error = error_of(capsys, "--size", "1024", "--model", "karlo")
+    assert "there is no transformers" in error and ".[upscale]" in error and asked == []
 
 
 # ---- how to sample

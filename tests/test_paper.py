@@ -2,33 +2,30 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from helpers import randomise, ship, tiny_cascade, tiny_folder
+from helpers import ship, tiny_cascade, tiny_folder
+from paper_helpers import FEW, TINY, tiny_study
 from PIL import Image
 
 from minunclip import paper
 from minunclip.__main__ import main
-from minunclip.evaluate import Bench
-from minunclip.judge import Judge, JudgeConfig
 from minunclip.metrics import Estimate, Share
+from minunclip.paper import alike, copies, suite, words
 from minunclip.paper import study as studying
-from minunclip.paper import suite, tradeoff
-from minunclip.paper.study import Size, Study, Variety
-from minunclip.scenes import STYLES, Scenes
+from minunclip.paper.study import Study
+from minunclip.plots import Picture
+from minunclip.scenes import STYLES
 from minunclip.unclip import UnCLIP
-
-TINY = Size(singles=6, groups=4, samples=3, guidances=(1, 4), few_guidances=(2,), prior_guidances=(1, 3), draws=5)
-FEW = Scenes("test", 8, seed=100)
 
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    items = [FEW[i] for i in range(8)]
-    return Study(Bench(tiny_cascade(), randomise(Judge(JudgeConfig(width=8))), items, seed=3), TINY)
+    return tiny_study()
 
 
 # ---- pictures of many captions
@@ -80,75 +77,41 @@ def test_variety_goes_caption_by_caption(study, monkeypatch):
     assert found.row(0)["fidelity"].value == pytest.approx(np.mean(true))
 
 
-# ---- equal fidelity
-
-
-def variety(fidelity, scenes, styles=1.0, n=5) -> Variety:
-    full = lambda value: np.full(n, float(value))  # noqa: E731
-    return Variety(full(fidelity), full(math.log(scenes)), full(math.log(styles)))
-
-
-def test_where_a_curve_comes_up_to_a_level():
-    curve = np.array([0.5, 0.7, 0.9, 0.8, 0.95])
-    places = {0.4: 0, 0.5: 0, 0.6: 0.5, 0.9: 2, 0.92: 3 + 0.12 / 0.15, 0.95: 4}
-    for level, place in places.items():
-        assert tradeoff.reach(curve, level) == pytest.approx(place)
-    assert tradeoff.between([1, 2, 4], 1.25) == 2.5
-
-
-def test_models_are_compared_at_the_same_fidelity():
-    """The first reaches .98 halfway from 1 to 3, the second just at 5; their variety there is 15 against 5."""
-    models = {
-        "ours": [variety(0.97, 20, 6), variety(0.99, 10, 4), variety(1.0, 1)],
-        "theirs": [variety(0.5, 30, 6), variety(0.9, 9, 5), variety(0.98, 5, 2)],
-    }
-    found = tradeoff.equal_fidelity(models, (1, 3, 5))
-    assert {name: pytest.approx(estimate.value) for name, estimate in found.items()} == {
-        "fidelity": 0.98, "guidance, ours": 2, "guidance, theirs": 5,
-        "diversity, ours": 15, "diversity, theirs": 5, "ratio of diversity": 3,
-        "style variability, ours": 5, "style variability, theirs": 2, "ratio of style variability": 2.5,
-    }  # fmt: skip
-    assert found["ratio of diversity"].interval == pytest.approx((3, 3))  # all captions are alike
-
-
-def test_the_goal_is_lowered_to_what_both_reach():
-    models = {"ours": [variety(0.6, 8), variety(0.8, 4)], "theirs": [variety(0.5, 6), variety(0.7, 3)]}
-    found = tradeoff.equal_fidelity(models, (1, 2))
-    assert found["fidelity"].value == 0.7 and found["guidance, theirs"].value == 2
-    assert found["diversity, ours"].value == pytest.approx(6)
-
-
-def test_the_ratio_has_an_interval_over_captions():
-    """Captions that differ give an interval around the ratio; those that share it do not widen it."""
-    rng = np.random.default_rng(0)
-    base, other = rng.normal(2, 1, 40), rng.normal(1.5, 1, 40)
-    curve = lambda facts: [Variety(np.ones(40), facts, facts)]  # noqa: E731
-    shared = tradeoff.equal_fidelity({"a": curve(base), "b": curve(base - math.log(2))}, (1,))["ratio of diversity"]
-    assert (shared.value, *shared.interval) == pytest.approx((2, 2, 2))
-    apart = tradeoff.equal_fidelity({"a": curve(base), "b": curve(other)}, (1,))["ratio of diversity"]
-    assert apart.interval[0] < apart.value < apart.interval[1]
-
-
 # ---- results are kept
 
 
 def counted(calls: list[str]):
     """Two parts that note down that they ran."""
     row = {"n": 1, "share": Share(1, 2), "nothing": math.nan, "about": Estimate(math.nan, (0.5, 1.0), 7)}
-    return {name: lambda name=name: calls.append(name) or {f"table {name}": [row]} for name in ("first", "second")}
+    picture = Picture(Image.new("RGB", (3, 2)), "nothing to see")
+    results = lambda name: {f"table {name}": [row], "a remark": "It rains.", f"picture-{name}": picture}  # noqa: E731
+    return {name: lambda name=name: calls.append(name) or results(name) for name in ("first", "second")}
 
 
 def test_what_was_measured_is_kept(tmp_path):
     calls, made_with = [], {"seed": 0, "size": {"guidances": (1, 2)}}
     results = suite.run(counted(calls), tmp_path, made_with)
     assert calls == ["first", "second"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.json", "second.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "first.json", "picture-first.png", "picture-second.png", "second.json"]  # fmt: skip
+    with Image.open(tmp_path / "picture-second.png") as image:
+        assert (image.size, image.text["Description"]) == ((3, 2), "nothing to see")
+    assert json.loads((tmp_path / "first.json").read_text())["pictures"] == {"picture-first.png": "nothing to see"}
+    assert results["first"]["a remark"] == "It rains." and "picture-first" not in results["first"]
     assert results["first"]["table first"] == [{
         "n": 1, "share": {"value": 0.5, "interval": list(Share(1, 2).interval), "n": 2}, "nothing": None,
         "about": {"value": None, "interval": [0.5, 1.0], "n": 7},
     }]  # fmt: skip
     assert suite.run(counted(calls), tmp_path, made_with) == results and calls == ["first", "second"]
     assert suite.run(counted(calls), tmp_path, made_with, fresh=True) == results and calls == ["first", "second"] * 2
+
+
+def test_a_lost_picture_is_drawn_again(tmp_path):
+    calls = []
+    suite.run(counted(calls), tmp_path, {"seed": 0})
+    (tmp_path / "picture-first.png").unlink()
+    suite.run(counted(calls), tmp_path, {"seed": 0})
+    assert calls == ["first", "second", "first"] and (tmp_path / "picture-first.png").is_file()
 
 
 def test_a_stopped_run_goes_on(tmp_path):
@@ -159,7 +122,7 @@ def test_a_stopped_run_goes_on(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         suite.run(counted(calls) | {"second": stopped}, tmp_path, {"seed": 0})
-    assert [path.name for path in tmp_path.iterdir()] == ["first.json"]
+    assert [path.name for path in tmp_path.glob("*.json")] == ["first.json"]
     suite.run(counted(calls), tmp_path, {"seed": 0})
     assert calls == ["first", "second"]
 
@@ -169,10 +132,13 @@ def test_a_stopped_fresh_run_keeps_nothing_old(tmp_path):
     suite.run(counted(calls), tmp_path, {"seed": 0})
     with pytest.raises(ZeroDivisionError):
         suite.run({"first": lambda: 1 / 0, "second": lambda: {}}, tmp_path, {"seed": 0}, fresh=True)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*.json")) == []
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"tables": {}}', '{"tables": {}, "made_with": 1}'])
+@pytest.mark.parametrize("content", [
+    "", "{", "[]", "null", '{"tables": {}, "pictures": {}}', '{"tables": {}, "pictures": {}, "made_with": 1}',
+    '{"tables": {}, "made_with": {"seed": 0}}',
+])  # fmt: skip
 def test_a_damaged_result_says_so(tmp_path, content):
     calls = []
     suite.run(counted(calls), tmp_path, {"seed": 0})
@@ -193,9 +159,9 @@ def test_results_of_other_weights_are_not_taken_for_these(tmp_path):
 
 def test_the_tables_in_markdown():
     row = suite.plain({"model": "ours", "guidance": 2, "fidelity": Share(81, 263), "nothing": math.nan})
-    assert suite.markdown({"part": {"a title": [row]}}).splitlines() == [
+    assert suite.markdown({"part": {"a title": [row], "a remark": "It rains."}}).splitlines() == [
         "**a title**", "", "| model | guidance | fidelity | nothing |", "| --- | --- | --- | --- |",
-        "| ours | 2 | 0.308 (0.255 to 0.366) | - |",
+        "| ours | 2 | 0.308 (0.255 to 0.366) | - |", "", "**a remark**", "", "It rains.",
     ]  # fmt: skip
 
 
@@ -212,14 +178,17 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setattr(paper, "QUICK", TINY)
     monkeypatch.setattr(paper, "Scenes", lambda split, length, seed: FEW)
     monkeypatch.setattr(UnCLIP, "from_pretrained", lambda name, device: tiny_cascade())
+    monkeypatch.setattr(copies, "INVERSION_STEPS", (2, 3))
+    for part in (alike, words):
+        monkeypatch.setattr(part, "STEPS", 2)
 
 
 def test_the_whole_suite(tiny, tmp_path, capsys, monkeypatch):
     out = tmp_path / "out"
     arguments = ["evaluate", "--suite", "paper", "--quick", "--out", str(out), "--seed", "0"]
     assert main(arguments) == 0
-    printed = capsys.readouterr().out
-    results = {path.stem: json.loads(path.read_text()) for path in (out / "results" / "paper").iterdir()}
+    printed, folder = capsys.readouterr().out, out / "results" / "paper"
+    results = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
     assert sorted(results) == sorted(part.__name__ for part in paper.PARTS)
     assert all("decoder.safetensors" in found["made_with"]["weights"] for found in results.values())
     tables = {title: rows for found in results.values() for title, rows in found["tables"].items()}
@@ -231,13 +200,20 @@ def test_the_whole_suite(tiny, tmp_path, capsys, monkeypatch):
     assert settings("guidance of the prior", "guidance") == [(1,), (3,)]
     assert tables["the best of several z_i"][0]["gain"] == {"value": 0, "interval": [0, 0], "n": 6}
     assert all(row["Frechet distance"]["value"] > 0 for row in tables["is the prior needed?"])
+    assert "has no weights here" in tables["the autoregressive prior"]
     assert all(title in printed for title in tables)
-    for name in ("fidelity-diversity", "fidelity-style"):
-        with Image.open(out / "results" / f"{name}.png") as figure:
-            assert figure.width > 400 and "full stack" in figure.text["Description"]
+
+    page = (folder / "README.md").read_text()
+    shown = re.findall(r"!\[([^]]+)\]\(([^)]+)\)", page)
+    assert sorted(file for _, file in shown) == sorted(path.name for path in folder.glob("*.png"))
+    for alt, file in shown:
+        with Image.open(folder / file) as figure:
+            assert figure.width > 400 and len(alt) > 30 and "seed 0" in figure.text["Description"], file
+            assert (folder / file).stat().st_size < 300_000, file
 
     monkeypatch.setattr(studying, "decode", None)  # the second time nothing is drawn
     assert main(arguments) == 0 and capsys.readouterr().out == printed
+    assert (folder / "README.md").read_text() == page
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -251,15 +227,7 @@ def test_options_of_the_other_suite_are_refused(arguments, message, capsys):
 
 def test_a_quick_run_replaces_nothing(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(paper, "PACKAGE", tmp_path / "minunclip")
-    monkeypatch.setattr(paper, "PARTS", ())
-    monkeypatch.setattr(paper, "FIGURES", (lambda results: {"a": paper.guidance_figures(made_up())["fidelity-style"]},))
-    (tmp_path / "data" / "quick" / "results").mkdir(parents=True)
+    monkeypatch.setattr(paper, "PARTS", (paper.rerank,))
     paper.measure(quick=True)
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")] == ["data/quick/results/a.png"]
-
-
-def made_up() -> dict:
-    """Results of a model whose style nobody could measure."""
-    row = lambda g: {"model": "ours", "guidance": g, "fidelity": {"value": 0.9}, "diversity": {"value": 3.0},  # noqa: E731
-                     "style variability": {"value": None}}  # fmt: skip
-    return {"guidance": {"guidance of the decoder": [row(1), row(4)]}}
+    made = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "data").rglob("*.*"))
+    assert made == [f"data/quick/results/paper/{name}" for name in ("README.md", "rerank.json", "rerank.png")]

@@ -39,6 +39,20 @@ def test_a_picture_has_png_html_and_alt_text():
     assert metadata["image/png"]["alt"] == picture.alt and picture.alt in data["text/plain"]
 
 
+def webp(picture):
+    return Image.open(io.BytesIO(base64.b64decode(picture.html().partition("base64,")[2].partition('"')[0])))
+
+
+def test_a_picture_is_saved_in_the_fewest_bytes():
+    crisp, smooth = to_pil(IMAGES[0], 96), Image.radial_gradient("L").resize((96, 96)).convert("RGB")
+    noisy = Image.effect_noise((96, 96), 90).convert("RGB")
+    assert np.array_equal(webp(Picture(crisp, "")).convert("RGB"), crisp)               # so it stays exact
+    assert not np.array_equal(webp(Picture(noisy, "")).convert("RGB"), noisy)           # a photograph need not
+    few = Picture(smooth, "", colours=8)
+    assert len(decoded(few._repr_mimebundle_()[0]).convert("RGB").getcolors()) == 8 and len(smooth.getcolors()) > 99
+    assert len(few.png()) < len(Picture(smooth, "").png()) / 2
+
+
 def test_to_pil_covers_the_range_and_enlarges_crisply():
     ramp = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0, 0.5]).view(1, 1, 6).expand(3, 6, 6)
     assert np.asarray(to_pil(ramp))[0, :, 0].tolist() == [0, 0, 128, 255, 255, 191]

@@ -107,20 +107,21 @@ def test_the_wheel_carries_the_weights(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason=".ci/run is a bash script")
-@pytest.mark.parametrize("failing", ["", "ruff", "pytest"])
+@pytest.mark.parametrize("failing", ["", "ruff", "browser", "pytest"])
 def test_ci_runs_the_readmes_test_command(failing, tmp_path):
     """Stand-ins for pip and uv write down what .ci/run starts; a failure of either step must fail the run."""
     log = tmp_path / "log"
     stub = f'#!/bin/sh\necho "$(basename $0) $*" >> {log}\n[ "$2" = pytest ] && echo "1 passed"\n'
     stub += f'case "$*" in *{failing}*) exit 1;; esac\n' if failing else "exit 0\n"
-    for name in ("pip", "uv"):
+    for name in ("pip", "uv", "apt-get", "chromium", "npm"):
         (tmp_path / name).write_text(stub)
         (tmp_path / name).chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     run = subprocess.run(["bash", CI_RUN], env={**os.environ, "PATH": path}, capture_output=True, text=True)
     test_steps = block("command: test").split(" && ")
     lint = "uv run --only-group lint ruff check"
-    assert log.read_text().splitlines() == ([lint] if failing == "ruff" else [lint, *test_steps])
+    steps = [lint, "uv run pytest -m browser tests/browser", *test_steps]
+    assert log.read_text().splitlines() == (steps[:1] if failing == "ruff" else steps)
     assert (run.returncode == 0) == (not failing), run.stderr
     assert failing == "ruff" or run.stdout.splitlines()[-1] == "1 passed"
 

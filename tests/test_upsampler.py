@@ -1,6 +1,7 @@
 """The upsampler against diffusers' network, and the degradations of its training."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from test_unet import (
 )
 
 from minunclip import degrade
+from minunclip.diffusion import DiffusionConfig
 from minunclip.unet import UNetConfig
 from minunclip.upsampler import PAPER_1024, Upsampler, UpsamplerConfig, upsample
 
@@ -113,6 +115,24 @@ def test_the_papers_network_runs(paper_1024):
     x_t, low = normal(1, 3, 64, 64), normal(1, 3, 16, 16, seed=2)
     actual = upsampler(x_t, torch.tensor([500]), low)
     assert relative_error(actual, reference(torch.cat([x_t, upsample(low, 64)], 1), 500).sample) < TOLERANCE
+
+
+@torch.no_grad()
+def test_a_residual_upsampler_adds_to_the_enlarged_picture():
+    x0 = DiffusionConfig(target="x0")
+    config = UpsamplerConfig(unet=TINY_SR, size=32, low_size=8, residual=True, diffusion=x0)
+    x_t, low, t = normal(2, 3, 32, 32), pictures(2, 3, 8, 8), torch.tensor([700, 0])
+    fresh = Upsampler(config)                           # its last convolution is still zero: nothing to add
+    torch.testing.assert_close(fresh(x_t, t, low), upsample(low, 32), atol=0, rtol=0)
+    plain = randomise(Upsampler(replace(config, residual=False)))
+    fresh.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(fresh(x_t, t, low) - upsample(low, 32), plain(x_t, t, low), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("diffusion", [DiffusionConfig(), DiffusionConfig(target="x0", skip=0.1)])
+def test_a_residual_needs_the_picture_itself_as_target(diffusion):
+    with pytest.raises(ValueError, match="residual=True goes with diffusion.target='x0'"):
+        UpsamplerConfig(unet=TINY_SR, residual=True, diffusion=diffusion)
 
 
 def test_one_network_is_the_default():

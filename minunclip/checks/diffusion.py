@@ -92,5 +92,22 @@ def posterior_mean(x_0: Tensor, x_t: Tensor, alpha_bar: Tensor, alpha_bar_prev: 
     "w = 1 is the network with the caption": lambda eps, uncond, cond, w: w != 1 or torch.allclose(eps, cond),
 })  # fmt: skip
 def guide(uncond: Tensor, cond: Tensor, w: float) -> Tensor:
-    """Classifier-free guidance (Ho & Salimans 2022): from the prediction without to the one with, and w times as far."""
+    """Classifier-free guidance (Ho & Salimans 2022): from the prediction without to the one with, w times as far."""
     return uncond + w * (cond - uncond)
+
+
+@exercise(lambda: [
+    (torch.tensor([[0.5]]), torch.tensor([[1.0], [-1.0]]), 0.5),
+    (normal(3, 2), normal(5, 2, seed=1), 0.64),
+    (normal(2, 3), normal(4, 3, seed=1), 1e-6),
+    (normal(1, 3), normal(4, 3, seed=1), 0.96),
+], tolerance=1e-4, rules={
+    "the answer is a mean of the data, never beyond its largest number": lambda x, x_t, data, alpha_bar:
+        x.max() <= data.max() + 1e-4,
+    "in nothing but noise all data is as likely as before": lambda x, x_t, data, alpha_bar:
+        alpha_bar > 1e-3 or torch.allclose(x, data.mean(dim=0), atol=0.01),
+})  # fmt: skip
+def best_x0(x_t: Tensor, data: Tensor, alpha_bar: float) -> Tensor:
+    """E[x_0 | x_t], (B, D), if x_0 is any of the points `data` (N, D): what the best possible network answers."""
+    square = torch.cdist(x_t, alpha_bar**0.5 * data) ** 2                   # (B, N)
+    return (-square / (2 * (1 - alpha_bar))).softmax(dim=1) @ data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from ..diversity import effective_number, entropies, open_style
 from ..evaluate import Bench
-from ..manipulations import decode
+from ..manipulations import Latent, decode, draw, fresh, invert
 from ..metrics import Estimate, bootstrap
-from ..scenes import Item, Scene
+from ..scenes import Item, Scene, render, to_tensor
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,13 @@ class Size:
     few_guidances: tuple[float, ...]        # where the best of several is enough
     prior_guidances: tuple[float, ...]
     draws: int                              # bootstrap draws of a distance
+    edits: int                              # true pictures that are varied, mixed, changed by words and written on
+    inversions: int                         # true pictures that are inverted with many steps
+    embeddings: int                         # of training pictures, whose principal components are looked for
 
 
-FULL = Size(2000, 200, 32, (1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 4), (1, 1.5, 2, 3, 4, 6), 200)
-QUICK = Size(60, 12, 8, (1, 2, 4, 8), (2,), (1, 2, 4), 50)
+FULL = Size(2000, 200, 32, (1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 4), (1, 1.5, 2, 3, 4, 6), 100, 500, 100, 8192)
+QUICK = Size(120, 32, 12, (1, 2, 4, 8), (2,), (1, 2, 4), 50, 48, 8, 1024)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,16 @@ class Study:
         return self.bench.items[: self.size.groups]
 
     @property
+    def originals(self) -> list[Item]:
+        """The items whose true pictures are changed."""
+        return self.bench.items[: self.size.edits]
+
+    @property
+    def true_scenes(self) -> list[Scene]:
+        """Their scenes."""
+        return [item.scene for item in self.originals]
+
+    @property
     def group_captions(self) -> list[str]:
         """Their captions, each as often as it is drawn: a, a, b, b, ..."""
         return [item.caption for item in self.groups for _ in range(self.size.samples)]
@@ -94,17 +107,60 @@ class Study:
         """Batches of pictures, one for each caption, decoded from it and z_i (B, D), or from the caption alone."""
         changed = replace(self.bench.cascade.settings, **settings)
         for rows in tqdm(self.batches(len(captions)), desc=name, leave=False):
-            given = None if z_i is None else z_i[rows]
+            given = None if z_i is None else z_i[rows].to(self.bench.cascade.device)
             yield decode(self.bench.cascade, given, captions[rows], self.seed + rows.start, changed)
 
-    def read(self, pictures: Iterator[Tensor]) -> list[Scene]:
+    def read(self, pictures: Tensor | Iterator[Tensor]) -> list[Scene]:
+        """What the judge sees, in one tensor of pictures or in several."""
+        pictures = pictures.split(500) if isinstance(pictures, Tensor) else pictures
         return [scene for images in pictures for scene in self.bench.read(images)]
+
+    # -- true pictures: all (B, 3, S, S) in -1 to 1, on the CPU
+
+    def collect(self, n: int, name: str, make: Callable[[slice], Tensor]) -> Tensor:
+        """make(rows) for all rows of n, batch after batch: (n, ...)."""
+        return torch.cat([make(rows).cpu() for rows in tqdm(self.batches(n), desc=name, leave=False)])
+
+    def true_pictures(self, scenes: list[Scene]) -> Tensor:
+        side = self.bench.cascade.sizes[0]
+        return torch.stack([to_tensor(render(scene, side)) for scene in scenes])
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """CLIP's z_i (B, D)."""
+        clip = self.bench.cascade.clip
+        return self.collect(len(images), "encode", lambda rows: clip.encode_image(images[rows].to(clip.device)).float())
+
+    def inverted(self, images: Tensor, steps: int, corrections: int = 3) -> Latent:
+        parts = [invert(self.bench.cascade, images[rows], steps=steps, corrections=corrections)
+                 for rows in tqdm(self.batches(len(images)), desc=f"invert, {steps} steps", leave=False)]  # fmt: skip
+        return Latent(torch.cat([part.z_i for part in parts]), torch.cat([part.x_T for part in parts]))
+
+    def drawn(self, latent: Latent, name: str, **options) -> Tensor:
+        """The pictures of latents, without captions. Options: see `manipulations.draw`."""
+        seed = lambda rows: self.seed + rows.start  # noqa: E731
+        make = lambda rows: draw(self.bench.cascade, latent[rows], seed=seed(rows), **options)  # noqa: E731
+        return self.collect(len(latent), name, make)
+
+    def decoded(self, z_i: Tensor, name: str, captions: list[str] | None = None) -> Tensor:
+        """The pictures of z_i (B, D) as the model draws them; without captions, z_i alone says what to draw."""
+        return torch.cat([images.cpu() for images in self.pictures(captions or [""] * len(z_i), z_i, name)])
+
+    def fresh(self, z_i: Tensor) -> Latent:
+        """z_i (B, D) with random x_T."""
+        return fresh(self.bench.cascade, z_i.to(self.bench.cascade.device), self.seed)
+
+    # -- several pictures of each caption
 
     def variety(self, z_i: Tensor | None, name: str, **settings) -> Variety:
         """Draw the groups, from z_i (groups x samples, D) or from their captions alone, and measure them."""
-        n, said = self.size.samples, [item.statement for item in self.groups]
+        n = self.size.samples
         seen = self.read(self.pictures(self.group_captions, z_i, name, **settings))
-        drawn = [seen[i : i + n] for i in range(0, len(seen), n)]
+        return self.measured([seen[i : i + n] for i in range(0, len(seen), n)])
+
+    def measured(self, drawn: list[list[Scene]]) -> Variety:
+        """The scenes of the pictures of each group."""
+        said = [item.statement for item in self.groups]
         true = [[statement.holds_in(scene) for scene in scenes] for statement, scenes in zip(said, drawn, strict=True)]
         return Variety(np.mean(true, axis=1), entropies(said, drawn), entropies(said, drawn, open_style))
 
@@ -112,3 +168,9 @@ class Study:
 def all_true(items: list[Item], seen: list[Scene]) -> np.ndarray:
     """Whether everything that its caption states is true of each picture: bool (B,)."""
     return np.array([item.statement.holds_in(scene) for item, scene in zip(items, seen, strict=True)])
+
+
+def pooled(hits: np.ndarray, totals: np.ndarray, seed: int) -> Estimate:
+    """The share of hits among all that was looked at, with an interval over pictures: both (B,), per picture."""
+    share = lambda rows: hits[rows].sum() / totals[rows].sum() if totals[rows].sum() else np.nan  # noqa: E731
+    return bootstrap(share, len(hits), seed)

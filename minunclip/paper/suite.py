@@ -1,7 +1,8 @@
 """Run the parts of an evaluation one after the other; keep what each found, so that a stopped run goes on.
 
-A part is a function without arguments that returns tables: {title: rows}, each row {column: number, word, Share or
-Estimate}. What it found is a JSON file that also says what was measured, how much, and with which weights.
+A part is a function without arguments that returns what it found, by title: rows, each {column: number, word, Share or
+Estimate}; a sentence; or a Picture. What it found is a JSON file that also says what was measured, how much, and with
+which weights, and a PNG beside it for each picture.
 """
 
 from __future__ import annotations
@@ -14,19 +15,24 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..draw import save_png
 from ..evaluate import write
 from ..metrics import Estimate, Share
+from ..plots import Picture
 from ..stage import weights_folder
 
-Tables = dict[str, list[dict]]
-Part = Callable[[], Tables]
+Tables = dict[str, list[dict] | str]
+Found = dict[str, list[dict] | str | Picture]
+Part = Callable[[], Found]
 
 
-def run(parts: dict[str, Part], folder: Path, made_with: dict, fresh: bool = False) -> dict[str, Tables]:
+def run(
+    parts: dict[str, Part], folder: Path, made_with: dict, fresh: bool = False, where: str = ""
+) -> dict[str, Tables]:
     """What every part found, by its name: from `folder`/NAME.json if that is there, otherwise measured now.
 
     made_with: what the results depend on. Raises ValueError for a file that is damaged or was made with something
-    else, before anything is measured. fresh: measure all parts again.
+    else, before anything is measured. fresh: measure all parts again. where: the machine, for the record.
     """
     paths = {name: folder / f"{name}.json" for name in parts}
     if fresh:                                                           # all at once: if it stops, it can go on
@@ -34,28 +40,44 @@ def run(parts: dict[str, Part], folder: Path, made_with: dict, fresh: bool = Fal
             path.unlink(missing_ok=True)
     made_with = json.loads(json.dumps(made_with))                       # as it will be read: tuples become lists
     found = {name: read(path, made_with) for name, path in paths.items() if path.is_file()}
-    for name in tqdm([name for name in parts if name not in found], desc="parts"):
+    for name in tqdm([name for name in parts if not is_whole(found.get(name), folder)], desc="parts"):
         start = time.perf_counter()
-        tables = {title: [plain(row) for row in rows] for title, rows in parts[name]().items()}
-        seconds = round(time.perf_counter() - start, 1)
-        text = json.dumps({"made_with": made_with, "seconds": seconds, "tables": tables}, indent=1, allow_nan=False)
-        write(paths[name], text + "\n")
+        results = parts[name]()
+        record = {"made_with": made_with, "machine": where, "seconds": round(time.perf_counter() - start, 1)}
+        keep(results, paths[name], record)
         found[name] = read(paths[name], made_with)
-    return {name: found[name] for name in parts}
+    return {name: found[name]["tables"] for name in parts}
 
 
-def read(path: Path, made_with: dict) -> Tables:
-    """The tables of a result file. Raises ValueError if it is damaged or of another run."""
+def keep(results: Found, path: Path, record: dict) -> None:
+    """Write the pictures among some results beside `path`, and then everything else into it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = {f"{title}.png": x for title, x in results.items() if isinstance(x, Picture)}
+    for file, picture in pictures.items():
+        save_png(picture.image, path.parent / file, picture.alt)
+    tables = {title: x if isinstance(x, str) else [plain(row) for row in x]
+              for title, x in results.items() if not isinstance(x, Picture)}  # fmt: skip
+    record = record | {"tables": tables, "pictures": {file: picture.alt for file, picture in pictures.items()}}
+    write(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def is_whole(content: dict | None, folder: Path) -> bool:
+    """Whether a result is there with all of its pictures."""
+    return content is not None and all((folder / file).is_file() for file in content["pictures"])
+
+
+def read(path: Path, made_with: dict) -> dict:
+    """The content of a result file. Raises ValueError if it is damaged or of another run."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        tables, before = content["tables"], content["made_with"]
-        other = [name for name in made_with if before.get(name) != made_with[name]]
+        content["tables"].items(), content["pictures"].items()
+        other = [name for name in made_with if content["made_with"].get(name) != made_with[name]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): delete it, or measure again with --fresh") from None
     if other:
         raise ValueError(f"{path} was measured with other {' and '.join(other)}: keep it and choose another --out, or "
                          "measure again with --fresh")  # fmt: skip
-    return tables
+    return content
 
 
 def weight_sums(name: str = "scenes") -> dict[str, str]:
@@ -76,11 +98,14 @@ def plain(row: dict) -> dict:
 
 def markdown(results: dict[str, Tables]) -> str:
     """All tables of all parts."""
-    blocks = [_table(title, rows) for tables in results.values() for title, rows in tables.items()]
+    blocks = [table_of(title, rows) for tables in results.values() for title, rows in tables.items()]
     return "\n\n".join(blocks)
 
 
-def _table(title: str, rows: list[dict]) -> str:
+def table_of(title: str, rows: list[dict] | str) -> str:
+    """A table in Markdown, or a sentence, under its title."""
+    if isinstance(rows, str):
+        return f"**{title}**\n\n{rows}"
     lines = [f"**{title}**", "", f"| {' | '.join(rows[0])} |", "| --- " * len(rows[0]) + "|"]
     return "\n".join(lines + [f"| {' | '.join(map(_cell, row.values()))} |" for row in rows])
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..diversity import effective_number
-from ..figures import curves
+from ..diversity import complete, effective_number
 from ..metrics import Estimate, resamples
-from ..plots import Picture
 from .study import Study, Variety
 from .suite import Tables
 
@@ -26,19 +24,50 @@ def guidance(study: Study) -> Tables:
     }
     rows = [{"model": model, "guidance": g, **at.row(study.seed)}
             for model in models for g, at in zip(scales, found[model], strict=True)]  # fmt: skip
-    return {"guidance of the decoder": rows, "at equal fidelity": [equal_fidelity(found, scales, study.seed)]}
+    return {
+        "guidance of the decoder": rows,
+        "the most that there can be": [possible(study).row(study.seed)],
+        "at equal fidelity": [equal_fidelity(found, scales, study.seed)],
+    }
+
+
+def possible(study: Study) -> Variety:
+    """What a perfect model would show in as many pictures of the same captions: all true, and as varied as the world.
+
+    It is measured like the models, so that it has the error of few pictures as well.
+    """
+    rng = np.random.default_rng(study.seed)
+    said = [item.statement for item in study.groups]
+    scenes = [[complete(statement, rng) for _ in range(study.size.samples)] for statement in said]
+    return study.measured(scenes)
 
 
 def equal_fidelity(models: dict[str, Curve], scales: tuple[float, ...], seed: int = 0) -> dict[str, Estimate]:
     """Two models, each at its lowest guidance with a fidelity of GOAL, or with the highest that both reach.
 
     models: by name, what was measured at each of the guidance `scales`, of the same captions. Between two scales
-    everything is taken to change evenly. Each draw of the bootstrap looks for the guidances anew.
+    everything is taken to change evenly. Each draw of the bootstrap looks for the guidances anew. A model that is
+    above the level at its lowest guidance already stays there: its "fidelity" then tells that the two are not equal.
     """
     n = len(next(iter(models.values()))[0].fidelity)
+    models = comparable(models)
     found = compare(models, scales, np.arange(n))
     redrawn = [compare(models, scales, rows) for rows in resamples(n, seed)]
     return {name: Estimate.of(value, [draw[name] for draw in redrawn], n) for name, value in found.items()}
+
+
+def comparable(models: dict[str, Curve]) -> dict[str, Curve]:
+    """The same, without the entropies of captions that have none at some guidance of some model.
+
+    A mean over other captions would compare captions, not models.
+    """
+    def without(kind: str) -> np.ndarray:
+        return np.isnan([getattr(at, kind) for curve in models.values() for at in curve]).any(axis=0)
+
+    facts, style = without("facts"), without("style")
+    blank = lambda values, gone: np.where(gone, np.nan, values)  # noqa: E731
+    return {model: [Variety(at.fidelity, blank(at.facts, facts), blank(at.style, style)) for at in curve]
+            for model, curve in models.items()}  # fmt: skip
 
 
 def compare(models: dict[str, Curve], scales: tuple[float, ...], rows: np.ndarray) -> dict[str, float]:
@@ -46,8 +75,9 @@ def compare(models: dict[str, Curve], scales: tuple[float, ...], rows: np.ndarra
     fidelities = {model: np.array([at.fidelity[rows].mean() for at in curve]) for model, curve in models.items()}
     level = min(GOAL, *(curve.max() for curve in fidelities.values()))
     places = {model: reach(curve, level) for model, curve in fidelities.items()}
-    found = {"fidelity": level}
+    found = {"level": level}
     for model, place in places.items():
+        found[f"fidelity, {model}"] = between(fidelities[model], place)
         found[f"guidance, {model}"] = between(scales, place)
     for name, kind in KINDS.items():
         a, b = (between([effective_number(getattr(at, kind)[rows]) for at in curve], places[model])
@@ -75,16 +105,3 @@ def prior_guidance(study: Study) -> Tables:
         z_i = study.embed(study.group_captions, prior_guidance=g)
         rows.append({"guidance": g, **study.variety(z_i, f"prior guidance {g:g}").row(study.seed)})
     return {"guidance of the prior": rows}
-
-
-def guidance_figures(results: dict[str, Tables]) -> dict[str, Picture]:
-    """Each variety against the fidelity, a line for each model along its guidance; by file name."""
-    rows = results["guidance"]["guidance of the decoder"]
-    models = list(dict.fromkeys(row["model"] for row in rows))
-    number = lambda value: float("nan") if value is None else value  # noqa: E731
-    line = lambda model, column: [number(row[column]["value"]) for row in rows if row["model"] == model]  # noqa: E731
-    return {
-        f"fidelity-{name.split()[0]}": curves({m: (line(m, "fidelity"), line(m, name)) for m in models}, "fidelity",
-                                              f"{name} (guidance {rows[0]['guidance']:g} to {rows[-1]['guidance']:g})")
-        for name in KINDS
-    }  # fmt: skip

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from minunclip import checks, figures, plots
+from minunclip.clip import CLIP
 from minunclip.diffusion import Diffusion, DiffusionConfig
 from minunclip.draw import best_device
 from minunclip.plane import Panel, lattice, plane
@@ -38,7 +39,7 @@ picture = to_tensor(render(scene, 32))
 noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
 ts = torch.tensor([0, 100, 200, 350, 500, 700, 999])
 spoiled = diffusion.q_sample(picture.expand(7, -1, -1, -1), ts, noise.expand(7, -1, -1, -1))
-plots.show(spoiled, [f"t = {t}" for t in ts.tolist()], columns=7, side=104)
+plots.show(spoiled, [f"t = {t}" for t in ts.tolist()], columns=7, side=96)
 
 # %% [markdown]
 # From left to right, a picture drowns in noise. From right to left is what the model has to learn.
@@ -65,7 +66,7 @@ plots.show(spoiled, [f"t = {t}" for t in ts.tolist()], columns=7, side=104)
 plots.cost_table("03_diffusion")
 
 # %% [markdown]
-# Reading takes about 45 minutes, the five exercises another 30. With the `cpu` profile the training in section 8 is
+# Reading takes about 45 minutes, the six exercises another 40. With the `cpu` profile the training in section 8 is
 # short; with `gpu` it goes on for longer. The environment variable `MINUNCLIP_PROFILE` chooses.
 
 # %%
@@ -206,7 +207,8 @@ for name, table in tables.items():
 # %% [markdown]
 # The linear schedule spends a great part of its time on pictures that are nearly pure noise, where there is little to
 # learn. unCLIP takes the cosine schedule everywhere but in its last upsampler (Table 3 of the paper). Move the slider
-# and compare; no kernel is needed. When can you no longer tell the heart from the fish?
+# and compare the two pictures; their places on the curves are marked. No kernel is needed. When can you no longer tell
+# the heart from the fish, under each schedule?
 
 # %% tags=["nbval-ignore-output"]
 noise_grid(picture)
@@ -306,8 +308,8 @@ for t in (0, 100, 300, 500, 700, 900, 999):
 # which is nearly zero there. With little noise, $\epsilon$ is the better answer. Keep the first column in mind, it will
 # hit us in section 5.
 #
-# **The loss** is as simple as it could be. Draw $x_0$ from the data, $t$ and $\epsilon$ at random, jump, and compare what
-# the network says with what is true (Ho et al., equation 14):
+# **The loss** is as simple as it could be. Draw $x_0$ from the data, $t$ and $\epsilon$ at random, jump, and compare
+# what the network says with what is true (Ho et al., equation 14):
 #
 # $$L_\text{simple} = \mathbb{E}_{x_0,\, t,\, \epsilon}\, \big\| \epsilon - \epsilon_\theta(x_t, t) \big\|^2$$
 #
@@ -343,10 +345,10 @@ def draw(count, g):
 
 # %%
 g = torch.Generator().manual_seed(0)
-data = draw(1500, g)
+data = draw(600, g)
 points, labels = data
 eps, ts = torch.randn(points.shape, generator=g), (0, 200, 400, 600, 999)
-panels = {f"t = {t}": Panel(diffusion.q_sample(points, torch.full((1500,), t), eps), labels) for t in ts}
+panels = {f"t = {t}": Panel(diffusion.q_sample(points, torch.full((600,), t), eps), labels) for t in ts}
 plane(panels, columns=5, side=1.9)
 
 # %% [markdown]
@@ -371,8 +373,9 @@ class PointNet(nn.Module):
         return self.out(F.silu(h))
 
 # %% [markdown]
-# Time and place come as sines and cosines, too, as the positions in notebook 02: from these, a network tells values that are
-# near each other apart more easily than from the bare number. The training loop is the loss from above and nothing else:
+# Time and place come as sines and cosines, too, as the positions in notebook 02: from these, a network tells values
+# that are near each other apart more easily than from the bare number. The training loop is the loss from above and
+# nothing else:
 
 # %%
 def fit(process, model, draw, steps, batch=256):
@@ -446,32 +449,34 @@ for name, denoiser in {"says zero": says_zero, "ours": predicts_eps, "the best":
 
 # %%
 tenth = t // 100
-by_tenth = {name: [diffusion.loss(denoiser, x_0[tenth == k], t[tenth == k], eps[tenth == k]).mean().item()
-                   for k in range(10)] for name, denoiser in {"ours": predicts_eps, "the best": best_eps}.items()}  # fmt: skip
+by_tenth = {}
+for name, denoiser in {"ours": predicts_eps, "the best": best_eps}.items():
+    loss = diffusion.loss(denoiser, x_0, t, eps)
+    by_tenth[name] = [loss[tenth == k].mean().item() for k in range(10)]
 figures.curves({name: (range(50, 1000, 100), loss) for name, loss in by_tenth.items()}, "t", "loss")
 
 # %% [markdown]
-# With much noise, $x_t$ is nearly all $\epsilon$ and the task is easy. With little noise, nobody can tell noise from the
-# scatter of the points themselves. So the mean loss says little by itself: compare it with trainings of the same kind
-# only.
+# With much noise, $x_t$ is nearly all $\epsilon$ and the task is easy. With little noise, nobody can tell noise from
+# the scatter of the points themselves. So the mean loss says little by itself: compare it with trainings of the same
+# kind only.
 #
-# **What the network has learned,** drawn as arrows: for each place of the plane, *minus* the predicted noise, the way out
-# of it. Below, what would be best.
+# **What the network has learned,** drawn as arrows: for each place of the plane, *minus* the predicted noise, the way
+# out of it. Below, what would be best.
 
 # %%
-tails, ts = lattice(), (700, 300, 200, 100)
+tails, ts = lattice(), (700, 300, 100)
 panels = {}
 for name, denoiser in {"ours": predicts_eps, "the best": best_eps}.items():
     for t in ts:
         at = torch.full((len(tails),), t)
-        noised = diffusion.q_sample(points, torch.full((1500,), t), torch.randn(points.shape, generator=g))
+        noised = diffusion.q_sample(points, torch.full((600,), t), torch.randn(points.shape, generator=g))
         panels[f"{name}, t = {t}"] = Panel(noised, arrows=(tails, -denoiser(tails, at)))
-plane(panels, side=2.3)
+plane(panels, columns=3, side=2.5)
 
 # %% [markdown]
-# In much noise all arrows point to the middle: no more is known than that the data is somewhere there. With less noise
-# they part and point to the clusters. Compare the corners for small $t$, too: no training point ever came there, and the
-# network has to guess.
+# In much noise all arrows point to the middle: no more is known than that the data is somewhere there. With less
+# noise they part and point to the clusters. Compare the corners for small $t$, too: no training point ever came
+# there, and the network has to guess.
 #
 # ## 5. The way back
 #
@@ -482,7 +487,8 @@ plane(panels, side=2.3)
 # 2. conclude what $x_0$ would be;
 # 3. mix the two again, with the shares of $t_\text{prev}$: more picture, less noise (their equation 12):
 #
-# $$x_{t_\text{prev}} = \sqrt{\bar\alpha_{t_\text{prev}}}\; \hat x_0 + \sqrt{1 - \bar\alpha_{t_\text{prev}}}\; \epsilon$$
+# $$x_{t_\text{prev}} = \sqrt{\bar\alpha_{t_\text{prev}}}\; \hat x_0
+# + \sqrt{1 - \bar\alpha_{t_\text{prev}}}\; \epsilon$$
 #
 # ### Exercise 3: One step of DDIM · ●●○ medium · 5 minutes
 #
@@ -536,7 +542,7 @@ def ddim_by_hand(process, denoiser, x_t, steps=25, clip=torch.inf):
     return x_t
 
 # %%
-x_T = torch.randn(800, 2, generator=torch.Generator().manual_seed(3))
+x_T = torch.randn(400, 2, generator=torch.Generator().manual_seed(3))
 free = ddim_by_hand(diffusion, predicts_eps, x_T)
 print(f"largest coordinate of the data {points.abs().max():.1f}, of the samples {free.abs().max():.1f}")
 
@@ -545,18 +551,18 @@ print(f"largest coordinate of the data {points.abs().max():.1f}, of the samples 
 # about $x_0$ is the network's small mistake, divided by it:
 
 # %%
-t = torch.full((800,), 999)
+t = torch.full((400,), 999)
 x_0 = diffusion.solve(predicts_eps(x_T, t), x_T, t)[0]
 print(f"signal at t = 999: {diffusion.alphas_bar[999].sqrt():.6f}; first estimates of x_0 up to {x_0.abs().max():.0f}")
 
 # %% [markdown]
 # There are two remedies.
 #
-# 1. *Cut off the estimates.* No data lies beyond 2.5, so no estimate may. (For pictures the limits are -1 and 1.) That is
-#    crude, but it works, and whoever predicts $\epsilon$ does it, Karlo for example. It is the `clip` of our loop and of
-#    the library's `DiffusionConfig`.
-# 2. *Ask for something else.* With $v$, the table shows no large errors anywhere. We train once more, and keep copies of
-#    the network on the way, to look at later.
+# 1. *Cut off the estimates.* No data lies beyond 2.5, so no estimate may. (For pictures the limits are -1 and 1.) That
+#    is crude, but it works, and whoever predicts $\epsilon$ does it, Karlo for example. It is the `clip` of our loop
+#    and of the library's `DiffusionConfig`.
+# 2. *Ask for something else.* With $v$, the table shows no large errors anywhere. We train once more, and keep copies
+#    of the network on the way, to look at later.
 
 # %%
 v_diffusion = Diffusion(DiffusionConfig(target="v", clip=None))
@@ -594,8 +600,8 @@ panels |= {f"x_0 at t = {step.t}": Panel(step.x_0) for step in chosen}
 plane(panels, columns=6, side=1.75)
 
 # %% [markdown]
-# The first estimates crowd in the middle: nothing is known yet, and the mean of all points is the best guess. Then groups
-# form, then clusters. And these are the ways of sixty points:
+# The first estimates crowd in the middle: nothing is known yet, and the mean of all points is the best guess. Then
+# groups form, then clusters. And these are the ways of sixty points:
 
 # %%
 ways = torch.stack([x_T, *(step.x_t for step in steps)])[:, :60]
@@ -613,7 +619,7 @@ for step, state in copies.items():
 plane(panels)
 
 # %% [markdown]
-# Between the last two, the loss gained far less than before, and the samples far more. What decides about shapes are
+# Between the last two, the loss gained less than before, and the samples far more. What decides about shapes are
 # the timesteps with little noise, and the mean over all timesteps hardly shows them. Pictures will tell the same story.
 #
 # **DDPM** (Ho et al., 2020) is the older way. Suppose that we knew $x_0$. Then what was $x_{t_\text{prev}}$, one step
@@ -646,8 +652,9 @@ checks.posterior_mean(posterior_mean)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# The first measurement says $\sqrt{\bar\alpha_{t_\text{prev}}}\, x_0$ with weight $1 / (1 - \bar\alpha_{t_\text{prev}})$,
-# the second $x_t / \sqrt\alpha$ with weight $\alpha / \beta$. The sum of the weights is
+# The first measurement says $\sqrt{\bar\alpha_{t_\text{prev}}}\, x_0$ with weight
+# $1 / (1 - \bar\alpha_{t_\text{prev}})$, the second $x_t / \sqrt\alpha$ with weight $\alpha / \beta$. The sum of the
+# weights is
 # $(1 - \bar\alpha_t) / \big((1 - \bar\alpha_{t_\text{prev}})\, \beta\big)$. In code, use the final formula: the first
 # weight is infinite at the last step.
 #
@@ -682,7 +689,7 @@ def ddpm_by_hand(process, denoiser, noise, steps):
 
 # %%
 g = torch.Generator().manual_seed(4)
-noise_100 = [torch.randn(800, 2, generator=g) for _ in range(100)]
+noise_100 = [torch.randn(400, 2, generator=g) for _ in range(100)]
 from_the_library = last(ddpm(v_diffusion, model, noise_100, 100))
 by_hand = ddpm_by_hand(v_diffusion, model, noise_100, 100)
 torch.testing.assert_close(by_hand, from_the_library, atol=2e-3, rtol=1e-3)
@@ -696,7 +703,8 @@ print("equal up to rounding")
 # replaced at each step: $\eta = 0$ is DDIM, $\eta = 1$ is DDPM.
 
 # %%
-torch.testing.assert_close(last(ddim(v_diffusion, model, noise_100, 100, eta=1)), from_the_library, atol=2e-3, rtol=1e-3)
+eta_1 = last(ddim(v_diffusion, model, noise_100, 100, eta=1))
+torch.testing.assert_close(eta_1, from_the_library, atol=2e-3, rtol=1e-3)
 print("eta = 1 is DDPM")
 
 # %% [markdown]
@@ -715,15 +723,15 @@ plane(panels)
 # $\eta > 0$. Notebook 09 does so.
 #
 # **How many steps?** To compare, we need a number for how far two clouds of points are apart: from each point to the
-# nearest one of the other cloud, on average. Samples that are where no data is count, and so does data to which no sample
-# came.
+# nearest one of the other cloud, on average. Samples that are where no data is count, and so does data to which no
+# sample came.
 
 # %%
 def apart(a, b):
     distance = torch.cdist(a, b)
     return (distance.amin(dim=0).mean() + distance.amin(dim=1).mean()).item() / 2
 
-fresh = draw(800, torch.Generator().manual_seed(5))[0]
+fresh = draw(400, torch.Generator().manual_seed(5))[0]
 print(f"two clouds of data: {apart(points, fresh):.3f}; data and pure noise: {apart(points, x_T):.3f}")
 
 # %%
@@ -747,8 +755,8 @@ plane({f"{name}, {count} steps": Panel(samples[counts.index(count)])
 #
 # ## 6. Data of the wrong size
 #
-# The schedule mixes $x_0$ with noise of size 1. That makes sense only if the data has about that size, too. Suppose that
-# somebody measures our points in metres and not in kilometres, or the other way round:
+# The schedule mixes $x_0$ with noise of size 1. That makes sense only if the data has about that size, too. Suppose
+# that somebody measures our points in metres and not in kilometres, or the other way round:
 
 # %%
 panels = {"x 1": Panel(x_0)}
@@ -761,24 +769,39 @@ panels = {f"{name}: distance {apart(points, panel.dots):.2f}": panel for name, p
 plane(panels, columns=5, side=1.9)
 
 # %% [markdown]
-# Too small, and the data is lost in the noise at once: all that matters happens in the last few timesteps, and the loss
-# hardly shows it. Too large, and it is still visible when it should be gone, so that sampling starts from noise
-# unlike any that the network knows.
+# The noise does not know how large the data is. So the signal-to-noise ratio of section 2 is multiplied by the square
+# of the size. Where it is above 100 the data is as good as clean, below 1/100 nothing is left to see; whatever is
+# decided is decided between the two. How many of the 1000 timesteps lie there, and how many of the 25 that we visit?
+
+# %% tags=["nbval-check-output"]
+print("size   as large as the noise at t =   timesteps that decide   of 25 visited")
+for size in (0.02, 0.2, 1, 5, 50):
+    ratio = size**2 * diffusion.alphas_bar / (1 - diffusion.alphas_bar)
+    decides = (ratio > 0.01) & (ratio < 100)
+    print(f"{size:<5}{int((ratio > 1).sum()):29}{int(decides.sum()):24}{int(decides[timesteps(25)].sum()):16}")
+
+# %% [markdown]
+# Too small, and the data drowns at once: what matters happens in the last timesteps, over distances that are tiny for
+# the network, and the loss, a mean over all timesteps, hardly hears of it. Too large, and the data is clean nearly
+# everywhere: all is decided in very few steps. With a size near 1 the work is spread over the whole way.
 #
 # A CLIP embedding of length 1 with 1024 numbers has numbers of size $1/\sqrt{1024} \approx 0.03$. The paper therefore
-# multiplies them by 17.2 (Appendix C); ours and Karlo's priors divide each number by its standard deviation.
-# If a diffusion model refuses to learn, print `x_0.std()` first:
+# multiplies them by 17.2 (Appendix C); ours and Karlo's priors divide each axis by its own standard deviation, as axes
+# differ, too. If a diffusion model refuses to learn, print `x_0.std()` first:
 
 # %%
 some = torch.stack([Scenes("train")[i].image() for i in range(64)])
-print(f"our points: {points.std():.2f}; our pictures: {some.std():.2f}")
+z_i = CLIP.from_pretrained("scenes").encode_image(some)
+print(f"our points {points.std():.2f}, our pictures {some.std():.2f}")
+print(f"z_i {z_i.std():.2f}; one axis of it for all pictures {z_i.std(dim=0).max():.2f}, another "
+      f"{z_i.std(dim=0).min():.4f}; brought to length 1 {F.normalize(z_i, dim=1).std():.2f}")  # fmt: skip
 
 # %% [markdown]
 # ## 7. Guidance
 #
-# Now the captions. The network is told $y$, and one time in five it is not: it then sees `NOTHING` in its place. So one
-# network learns both, points of a caption and points in general. (The paper drops the image embedding 10% of the time and
-# the caption 50%, section 2.1.)
+# Now the captions. The network is told $y$, and one time in five it is not: it then sees `NOTHING` in its place. So
+# one network learns both, points of a caption and points in general. (The paper drops the image embedding 10% of the
+# time and the caption 50%, section 2.1.)
 
 # %%
 def with_captions(count, g):
@@ -836,16 +859,16 @@ uncond, cond = captioned(tails, at), captioned(tails, at, y)
 way_out = {name: -v_diffusion.solve(v, tails, at)[1] for name, v in
            {"in general": uncond, "blue": cond, "w = 4": checks.guide.reference(uncond, cond, 4)}.items()}  # fmt: skip
 way_out["blue - in general"] = way_out["blue"] - way_out["in general"]
-noised = diffusion.q_sample(points, at[:1].expand(1500), torch.randn(points.shape, generator=g))
+noised = diffusion.q_sample(points, at[:1].expand(600), torch.randn(points.shape, generator=g))
 plane({name: Panel(noised, labels, (tails, way_out[name])) for name in
        ("in general", "blue", "blue - in general", "w = 4")}, side=2.4)  # fmt: skip
 
 # %% [markdown]
-# (Each panel has its own scale for the arrows.) The difference points away from whatever speaks against blue. Where nothing
-# but blue is, far up, it is small. Between the captions, it is large.
+# (Each panel has its own scale for the arrows.) The difference points away from whatever speaks against blue. Where
+# nothing but blue is, far up, it is small. Between the captions, it is large.
 #
-# The library wraps a network so that a sampler does not notice. `guided` asks both questions at once, in a batch of twice
-# the size whose first half is without caption:
+# The library wraps a network so that a sampler does not notice. `guided` asks both questions at once, in a batch of
+# twice the size whose first half is without caption:
 
 # %%
 def guided_by(y, w):
@@ -857,8 +880,9 @@ torch.testing.assert_close(guided_by(y, 4)(tails, at), uncond + 4 * (cond - unco
 print("equal")
 
 # %% [markdown]
-# Move the slider. Left and middle: the arrows at two noise levels, over the data with that much noise. Right: the samples
-# for "blue", over all the data in grey. From here on estimates are cut off at 2.5; strong guidance needs it.
+# Move the slider. Left and middle: the arrows at two noise levels, over the data with that much noise. Right: the
+# samples for "blue", over all the data in grey. From which guidance on is the blue cluster near the middle given up,
+# and what do the arrows do there? (From here on estimates are cut off at 2.5; strong guidance needs it.)
 
 # %% tags=["nbval-ignore-output"]
 limited = Diffusion(DiffusionConfig(target="v", clip=2.5))
@@ -871,10 +895,10 @@ field_grid(limited, guided_by, data, 0, names[0])
 FieldExplorer(limited, guided_by, data, names)
 
 # %% [markdown]
-# **Fidelity and diversity,** the two measures of notebook 01, can be had exactly here. A sample is true to its caption if
-# that caption is the most probable one at its place, according to the density that we know. Its caption leaves open in
-# which of three clusters it lies, so diversity is the effective number of these. And a sample lies *in a cluster* if it is
-# within three of its widths.
+# **Fidelity and diversity,** the two measures of notebook 01, can be had exactly here. A sample is true to its
+# caption if that caption is the most probable one at its place, according to the density that we know. Its caption
+# leaves open in which of three clusters it lies, so diversity is the effective number of these. And a sample lies *in
+# a cluster* if it is within three of its widths.
 
 # %%
 def nearest(x):
@@ -896,7 +920,7 @@ print(f"the blue data itself: fidelity {fidelity(blue, 0):.2f}, diversity {diver
       f"{in_a_cluster(blue):.0%} in a cluster")  # fmt: skip
 
 # %%
-scales, y = (0, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 10), torch.zeros(800, dtype=torch.int64)
+scales, y = (0, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 10), torch.zeros(400, dtype=torch.int64)
 samples = {w: last(ddim(limited, guided_by(y, w), [], 25, x_T=x_T)) for w in scales}
 lines = {"fidelity": [fidelity(x, 0) for x in samples.values()],
          "diversity, share of 3": [diversity(x, 0) / 3 for x in samples.values()],
@@ -910,8 +934,8 @@ plane({f"w = {w}": Panel(samples[w], labels=y) for w in (0, 1, 2, 4, 10)}, colum
 # That is the whole story of guidance in one figure:
 #
 # - A little above 1 it helps: samples that could be something else become rare.
-# - Then diversity falls. The blue cluster in the middle is given up, because red and green are near. Most of its samples
-#   were fine! Guidance prefers what could not possibly be something else.
+# - Then diversity falls. The blue cluster in the middle is given up, because red and green are near. Most of its
+#   samples were fine! Guidance prefers what could not possibly be something else.
 # - Far beyond, samples leave the data: the difference of the two answers goes on pushing where nothing is left to push
 #   away from, up to the limit at which estimates are cut off. For pictures, that limit is black and white.
 #
@@ -945,8 +969,8 @@ def loss_of(process):
     return loss
 
 # %% [markdown]
-# The loop is the library's `train`, as in notebooks 01 and 02. Its `Trainer` also keeps an average of the weights over the
-# last steps (*EMA*). Samples are drawn with the average, which jitters less.
+# The loop is the library's `train`, as in notebooks 01 and 02. Its `Trainer` also keeps an average of the weights
+# over the last steps (*EMA*). Samples are drawn with the average, which jitters less.
 #
 # First the paper's choice: the network predicts $\epsilon$. We stop after a fifth of the time.
 
@@ -965,16 +989,91 @@ for record in train(trainer.model, loss_of(eps_diffusion), batches, config, trai
 print(f"step {record.step}: loss {record.loss:.2f}")
 
 # %%
-plots.show(sample(eps_diffusion, trainer.ema), columns=6, side=104, title="predicts the noise", seed=0)
+plots.show(sample(eps_diffusion, trainer.ema), columns=6, side=96, title="predicts the noise", seed=0)
 
 # %% [markdown]
-# Noise. Nothing is broken: every training looks like this at first. "My decoder draws only noise" is the question most often
-# asked about programs of this kind, and the answer is to wait: with $\epsilon$ as the answer, pictures come into
-# view when the loss is near 0.05 ([for example](https://github.com/lucidrains/DALLE2-pytorch/issues/164)). Of a
-# loss that is ten times as high, one tenth more or less does not show.
+# Noise. Nothing is broken: every training looks like this at first. "My decoder draws only noise" is the question
+# most often asked about programs of this kind
+# ([for example](https://github.com/lucidrains/DALLE2-pytorch/issues/164)), and the answer is to wait. But for which
+# loss? Networks that are wrong by a known amount would tell. We can make them, because for a limited set of pictures
+# the best possible answer is known, as it was in the plane.
 #
-# Now a network that predicts $x_0$, for which the largest errors are those in much noise. It learns first what a picture
-# looks like from afar, and fine detail later; for small networks and short trainings that is a good order.
+# ### Exercise 6: The best possible answer · ●●● hard · 10 minutes
+#
+# $x_0$ is one of $N$ points $x^{(1)} \ldots x^{(N)}$, each as likely as the others. You see $x_t$. The point $n$
+# would have needed the noise $x_t - \sqrt{\bar\alpha_t}\, x^{(n)}$, which has the variance $1 - \bar\alpha_t$; the more
+# of it, the less probable. So the mean of all that $x_0$ may be is
+#
+# $$\mathbb{E}[x_0 \mid x_t] = \sum_n w_n\, x^{(n)}, \qquad w = \operatorname{softmax}_n
+# \Big(-\frac{\| x_t - \sqrt{\bar\alpha_t}\, x^{(n)} \|^2}{2\,(1 - \bar\alpha_t)}\Big)$$
+#
+# Write it for a batch `x_t` (B, D), the points `data` (N, D) and the number `alpha_bar`. The answer is (B, D).
+
+# %% tags=["exercise"]
+def best_x0(x_t: torch.Tensor, data: torch.Tensor, alpha_bar: float) -> torch.Tensor:
+    raise NotImplementedError
+
+# %%
+checks.best_x0(best_x0)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `torch.cdist(a, b)` has the distance of each row of `a` from each row of `b`, (B, N). And you know this from notebook
+# 02: weights from a softmax, then a weighted sum. It is attention, with the data as values.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def best_x0(x_t: torch.Tensor, data: torch.Tensor, alpha_bar: float) -> torch.Tensor:
+#     square = torch.cdist(x_t, alpha_bar**0.5 * data) ** 2                      # (B, N)
+#     return (-square / (2 * (1 - alpha_bar))).softmax(dim=1) @ data
+# ```
+#
+# </details>
+#
+# The noise follows from $x_0$. A share of it is left out, `short`, as by a network that is still too cautious, and the
+# loss grows by the square of that share:
+
+# %%
+def best_picture(x_t, t):
+    alpha_bar = diffusion.alphas_bar[t[0]].item()                        # one t for the whole batch
+    return checks.best_x0.reference(x_t.flatten(1), pictures.flatten(1), alpha_bar).view_as(x_t)
+
+def best_noise(x_t, t, short=0.0):
+    signal, sigma = diffusion.scales(t, x_t)
+    return (1 - short) * (x_t - signal * best_picture(x_t, t)) / sigma
+
+def mean_loss(process, denoiser):
+    g, losses = torch.Generator().manual_seed(6), []
+    for t in range(5, 1000, 10):
+        x_0 = pictures[torch.randint(len(pictures), (4,), generator=g)]
+        losses.append(process.loss(denoiser, x_0, torch.full((4,), t), torch.randn(x_0.shape, generator=g)).mean())
+    return torch.stack(losses).mean().item()
+
+# %%
+drawn = {}
+for short in (0.7, 0.5, 0.3, 0.2, 0.1, 0):
+    denoiser = partial(best_noise, short=short)
+    noise = noise_stream((3, 3, 32, 32), generators(0, 3))
+    drawn[f"loss {mean_loss(eps_diffusion, denoiser):.3f}"] = last(ddim(eps_diffusion, denoiser, noise, 25))
+rows = [images[i] for i in range(3) for images in drawn.values()]
+plots.show(rows, [*drawn] * 3, columns=6, side=96, seed=0)
+
+# %% [markdown]
+# In the first column half of the loss is gone that knowing nothing costs, and yet there is hardly anything but noise.
+# Only when a small part of the loss is left do pictures come free of it. And these networks err in one way only; one in
+# training is also wrong about the picture, and then still less may be left. In the thread above the advice is to wait
+# until the loss is near 0.05. Between two losses that are ten times as high, you will see no difference.
+#
+# The last column is worth a second look. The best possible answer draws perfect pictures, but by its formula it can
+# only mix what it was given, and as the noise goes, the weight of a single picture goes to 1: it draws copies. That a
+# *network* draws anything new is due to its being unable to know all pictures by heart.
+#
+# Now a network that predicts $x_0$, for which the largest errors are those in much noise. It learns first what a
+# picture looks like from afar, and fine detail later; for small networks and short trainings that is a good order.
 
 # %%
 torch.manual_seed(0)
@@ -985,26 +1084,28 @@ for record in train(trainer.model, loss_of(x0_diffusion), batches, config, train
     if record.step in (config.steps // 8, config.steps // 3, config.steps):
         early[record.step] = sample(x0_diffusion, trainer.ema)
         print(f"step {record.step}: loss {record.loss:.3f}")
-torch.set_grad_enabled(False)
-
-# %%
-figures.loss_curve(records, "diffusion")
 
 # %% [markdown]
-# A number to compare the loss with: what does a network pay that always answers with the mean picture?
+# Two numbers to compare the loss with: what a network pays that always answers with the mean picture, and what the
+# best possible answer pays, which knows all pictures by heart.
 
 # %%
-mean = pictures.mean(dim=0)
-print(f"always the mean picture: {((pictures - mean) ** 2).mean():.3f}; the first step: {records[0].loss:.3f}; "
-      f"the last 20 steps: {sum(record.loss for record in records[-20:]) / 20:.3f}")
+torch.set_grad_enabled(False)
+seen, mean = [record.examples for record in records], pictures.mean(dim=0)
+marks = {"always the mean picture": ((pictures - mean) ** 2).mean().item(),
+         "the best possible": mean_loss(x0_diffusion, best_picture)}  # fmt: skip
+lines = {"this training": (seen, figures.running_mean(records, 20))}
+lines |= {name: ((seen[0], seen[-1]), (loss, loss)) for name, loss in marks.items()}
+figures.curves(lines, "examples seen", "loss", log_x=True)
 
 # %%
 shown = [image for images in early.values() for image in images]
-plots.show(shown, [f"step {step}" for step in early for _ in range(6)], columns=6, side=104, seed=0)
+plots.show(shown, [f"step {step}" for step in early for _ in range(6)], columns=6, side=96, seed=0)
 
 # %% [markdown]
-# The mean picture is learned first, then the backgrounds, then that there is a thing in the middle and its colour. Shapes
-# take much longer. Such blurs are what an honest minute looks like. From noise to picture, as the network sees it:
+# The mean picture is learned first, then the backgrounds, then that there is a thing in the middle and its colour.
+# Shapes take much longer. Such blurs are what an honest minute looks like. From noise to picture, as the network sees
+# it:
 
 # %%
 stream = noise_stream((1, 3, 32, 32), generators(1, 1), device)
@@ -1014,14 +1115,14 @@ plots.film_strip(list(ddim(x0_diffusion, trainer.ema, stream, 25)), seed=1)
 # Compare with the points of section 5: the first guess is the middle of all pictures, then the groups separate
 # (backgrounds), then what is within them.
 #
-# **Are they copies?** A model may know its pictures by heart. For the samples, the nearest of all
-# training pictures:
+# **Are they copies?** A network may learn its pictures by heart after all, if there are few of them and it is large.
+# For each sample, the nearest of a thousand training pictures:
 
 # %%
 drawn = early[config.steps].cpu()
 distance = (drawn[:, None] - pictures[None, :1000]).abs().mean(dim=(2, 3, 4))
 twins = pictures[distance.argmin(dim=1)]
-plots.show([*drawn, *twins], ["drawn"] * 6 + ["nearest in training"] * 6, columns=6, side=104)
+plots.show([*drawn, *twins], ["drawn"] * 6 + ["nearest in training"] * 6, columns=6, side=96)
 
 # %% [markdown]
 # ## 9. The finished decoder
@@ -1049,9 +1150,9 @@ plots.show([renders[0], *rows[:6], renders[1], *rows[6:]], ["the render", *(f"w 
            side=96, seed=0)  # fmt: skip
 
 # %% [markdown]
-# Without guidance ($w = 0$) the decoder draws just any scene. Then look for two things: from which $w$ on is the picture
-# right, and from which on does it begin to suffer? Colours become glaring first. The reason is the same as in the plane:
-# the difference of the two answers pushes estimates over the limit. How far, if nobody cuts them off?
+# Without guidance ($w = 0$) the decoder draws just any scene. Then look for two things: from which $w$ on is the
+# picture right, and from which on does it begin to suffer? Colours become glaring first. The reason is the same as in
+# the plane: the difference of the two answers pushes estimates over the limit. How far, if nobody cuts them off?
 
 # %%
 x_t, t = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5)).to(device), torch.tensor([800, 800])
@@ -1070,8 +1171,8 @@ lines = {"decoded": (scales, [at_the_limit(decoded[w]) for w in scales]),
 figures.curves(lines, "guidance w", "share of colours at -1 or 1")
 
 # %% [markdown]
-# A share above that of the renders is *saturation*. The paper varies the guidance of its decoder from 1 to 4 (Figures 9 to
-# 11), and its best FID comes at 1.25 (Table 2). Notebook 08 measures fidelity and diversity of whole pictures.
+# A share above that of the renders is *saturation*. The paper varies the guidance of its decoder from 1 to 4 (Figures
+# 9 to 11), and its best FID comes at 1.25 (Table 2). Notebook 08 measures fidelity and diversity of whole pictures.
 #
 # ## 10. Pixels or codes?
 #
@@ -1088,9 +1189,9 @@ print(f"its code there, 4 x 64 x 64: {4 * 64 * 64:4,} numbers")
 print(f"a picture of 32 pixels: {renders[0].numel():,} numbers; z_i: {z_i.shape[1]} numbers")
 
 # %% [markdown]
-# $z_i$ has few numbers, too, and the prior runs a diffusion on it. Yet it is no code of that kind: the picture cannot be
-# had back from it. CLIP was trained to tell what its caption would say, not to keep every pixel. Four pictures from the
-# same $z_i$ and caption, with other noise, and two averages:
+# $z_i$ has few numbers, too, and the prior runs a diffusion on it. Yet it is no code of that kind: the picture cannot
+# be had back from it. CLIP was trained to tell what its caption would say, not to keep every pixel. Four pictures
+# from the same $z_i$ and caption, with other noise, and two averages:
 
 # %%
 several = torch.stack([decode(2, seed=seed)[0] for seed in (0, 10, 20, 30)])
@@ -1098,12 +1199,12 @@ t = torch.full((2,), 999, device=device)
 x_T = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
 at_once = cascade.decoder.diffusion.estimate(cascade.decoder_denoiser(z_i, text)(x_T, t), x_T, t)[0][0]
 plots.show([renders[0], *several, several.mean(dim=0), at_once], ["the render", *["decoded"] * 4, "mean of the four",
-           "first guess, t = 999"], columns=7, side=96)  # fmt: skip
+           "first guess"], columns=7, side=96)  # fmt: skip
 
 # %% [markdown]
-# The four agree in what they show and differ in where exactly. A network that had to answer with *one* picture at once
-# would do best with their mean, a blur; the decoder's first guess, from pure noise, shows it. That is why a diffusion
-# model stands here and not a plain network: it draws *one* of the many pictures that a $z_i$ allows.
+# See in what the four agree, and in what they differ. A network that had to answer with *one* picture at once would do
+# best with the mean of all that is possible, a blur. The decoder's first guess, from pure noise, is that. And so a
+# diffusion model stands here and not a plain network: it draws *one* of the many pictures that a $z_i$ allows.
 #
 # What is near in pixels need not be near in $z_i$. Four changes to our scene:
 
@@ -1128,10 +1229,11 @@ for name, changed in changes.items():
 #
 # | | |
 # | --- | --- |
-# | forward process | $x_t = \text{signal} \cdot x_0 + \text{sigma} \cdot \epsilon$ in one jump; the two squares sum to 1 |
+# | forward process | $x_t = \text{signal} \cdot x_0 + \text{sigma} \cdot \epsilon$ in one jump; squares sum to 1 |
 # | schedule | how $\bar\alpha_t = \text{signal}^2$ falls with $t$; cosine, or linear |
 # | answer | $\epsilon$, $x_0$ or $v$: each gives the others, but mistakes weigh differently |
 # | loss | mean squared error of the answer at a random $t$; 1 for knowing nothing of $\epsilon$, and never 0 |
+# | best answer | for a limited set of pictures, a weighted mean of them; a sampler then draws copies |
 # | arrows | $-\epsilon / \text{sigma}$ is the gradient of the log density of what is that noisy |
 # | DDIM | estimate $x_0$, mix again with less noise; the start decides everything |
 # | DDPM | draw from the posterior of the estimate; new noise at each step; DDIM with $\eta = 1$ |
@@ -1162,11 +1264,11 @@ for name, changed in changes.items():
 #
 # </details>
 #
-# <details><summary>Two models differ only in that one predicts eps and one v. Can both be guided by the same formula?</summary>
+# <details><summary>One model predicts eps, another v. Can both be guided by the same formula?</summary>
 #
-# Yes. For a given $x_t$ the answers follow from each other by adding a fixed amount and multiplying, and the guided answer
-# is a mixture $(1 - w) \cdot \text{uncond} + w \cdot \text{cond}$ whose shares sum to 1. So it does not matter which
-# of them is mixed.
+# Yes. For a given $x_t$ the answers follow from each other by adding a fixed amount and multiplying, and the guided
+# answer is a mixture $(1 - w) \cdot \text{uncond} + w \cdot \text{cond}$ whose shares sum to 1. So it does not matter
+# which of them is mixed.
 #
 # </details>
 #

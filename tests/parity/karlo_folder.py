@@ -102,11 +102,15 @@ def write(folder, parts: dict) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sample_size": None}))
 
 
-def reference_run(parts: dict) -> SimpleNamespace:
-    """diffusers' pipeline on the captions: the noise that it drew and the sample after each step, by stage."""
+def reference_run(parts: dict, captions=CAPTIONS, steps=None, sizes=(WIDTH, SIZE, LARGE)):
+    """diffusers' pipeline on the captions: the noise that it drew and the sample after each step, by stage.
+
+    sizes: of z_i, and the sides of the pictures.
+    """
+    width, side, large = sizes
     pipeline = UnCLIPPipeline(**parts, tokenizer=tokenizer())
     pipeline.set_progress_bar_config(disable=True)
-    stages = {(WIDTH,): "prior", (3, SIZE, SIZE): "decoder", (3, LARGE, LARGE): "upsampler 1"}
+    stages = {(width,): "prior", (3, side, side): "decoder", (3, large, large): "upsampler 1"}
     noise, samples = {stage: [] for stage in STEPS}, {stage: [] for stage in STEPS}
     generator, draw = torch.Generator().manual_seed(0), pipeline_unclip.randn_tensor
 
@@ -124,8 +128,8 @@ def reference_run(parts: dict) -> SimpleNamespace:
     pipeline_unclip.randn_tensor = scheduling_unclip.randn_tensor = drawn
     UnCLIPScheduler.step = stepped
     try:
-        steps = [f"{name}_num_inference_steps" for name in ("prior", "decoder", "super_res")]
-        pipeline(CAPTIONS, **dict(zip(steps, STEPS.values(), strict=True)), output_type="np")
+        names = [f"{name}_num_inference_steps" for name in ("prior", "decoder", "super_res")]
+        pipeline(captions, **dict(zip(names, steps or STEPS.values(), strict=True)), output_type="np")
     finally:
         pipeline_unclip.randn_tensor = scheduling_unclip.randn_tensor = draw
         UnCLIPScheduler.step = step

@@ -239,7 +239,33 @@ def other_guidance(stage, cascade, monkeypatch):
     cascade.settings = replace(cascade.settings, **{f"{stage}_guidance": 3.0})
 
 
-WRONG_RUN = [no_unwhitening, wider_clip, first_network_to_the_end, no_antialias, variance_of_the_other_half, no_mask,
+def double_tables(cascade, monkeypatch):
+    """As the makers' code has them; diffusers' are single, so that its last step multiplies x_0 by 0.99947."""
+    for stage in (cascade.prior, cascade.decoder, cascade.upsamplers[0]):
+        stage.diffusion.betas = stage.diffusion.betas.double()
+        stage.diffusion.alphas_bar = torch.cumprod(1 - stage.diffusion.betas, dim=0)
+
+
+def zeros_for_the_empty_caption(cascade, monkeypatch):
+    """In the unconditional half."""
+    encode = cascade._no_text
+
+    def zeros(n):
+        text = encode(n)
+        return Text(0 * text.embed, 0 * text.tokens, text.mask)
+
+    monkeypatch.setattr(cascade, "_no_text", zeros)
+
+
+def one_timestep_back(cascade, monkeypatch):
+    """Each step ends at t - 1, where the next one does not begin."""
+    moves = minunclip.samplers.moves
+    monkeypatch.setattr(minunclip.samplers, "moves",
+                        lambda *given: ((i, t, t - 1) for i, t, _ in moves(*given)))  # fmt: skip
+
+
+WRONG_RUN = [no_unwhitening, wider_clip, double_tables, zeros_for_the_empty_caption, one_timestep_back,
+             first_network_to_the_end, no_antialias, variance_of_the_other_half, no_mask,
              partial(other_guidance, "prior"), partial(other_guidance, "decoder")]  # fmt: skip
 
 

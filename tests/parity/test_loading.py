@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,9 +15,10 @@ from helpers import normal, relative_error
 from karlo_folder import CAPTIONS, SIZE, WIDTH, image_encoder, prior
 from safetensors.torch import load_file, save_file
 
-from minunclip import download
+from minunclip import download, memory
 from minunclip.__main__ import main
 from minunclip.memory import MODES
+from minunclip.plan import Plan
 from minunclip.released import KARLO, load_released, plan_clip, plan_prior
 from minunclip.text import Text
 from minunclip.unclip import UnCLIP
@@ -83,6 +86,22 @@ def test_the_command_line_draws_a_folder(folder, tmp_path, capsys):
     assert error.count("this caption") == 1 and (tmp_path / "a.png").is_file()
     assert main(["draw", CAPTIONS[0], *options[:2], "--size", "32", *options[4:]]) == 2
     assert "cannot draw at 32 pixels: choose one of [16, 64]" in capsys.readouterr().err
+
+
+def test_a_run_needs_neither_diffusers_nor_transformers(folder):
+    """Nor loads open_clip as a whole, which takes seconds."""
+    program = ("import sys; from minunclip.unclip import UnCLIP; "
+               "UnCLIP.from_pretrained(sys.argv[1]).encode_text(['a']); "
+               "print(sorted({'diffusers', 'transformers', 'open_clip'} & {*sys.modules}))")  # fmt: skip
+    run = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_too_little_memory_is_noticed_before_anything_is_read(folder, monkeypatch):
+    monkeypatch.setattr(memory, "free_ram", lambda: 1_000_000)
+    monkeypatch.setattr(Plan, "read", lambda *_: pytest.fail("read"))
+    with pytest.raises(MemoryError, match="the mode 'disk' takes 0.0 GB of RAM, and 0.0 GB of RAM are free"):
+        UnCLIP.from_pretrained(folder)
 
 
 def test_draws_in_half_precision(folder):

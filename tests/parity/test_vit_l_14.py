@@ -7,10 +7,12 @@ from helpers import randomise
 from karlo_folder import tokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from safetensors.torch import save_file
 from test_clip import compare, load
 from test_photos import noise
 
 from minunclip.clip import CLIP, CLIPConfig
+from minunclip.openai_clip import load_openai_clip
 from minunclip.photos import CLIP_MEAN, CLIP_STD, for_clip
 from minunclip.tokenizer import BytePairTokenizer
 
@@ -90,3 +92,29 @@ def test_except_that_an_exclamation_mark_means_what_it_says():
     theirs = tokenizer()(["!", "wow !"], padding="max_length", max_length=77).input_ids
     assert [row[:4] for row in theirs] == [[49406, 0, 49407, 0], [49406, ours[1][1], 0, 49407]]
     assert ours == [[49406, 256, 49407, 0], [49406, ours[1][1], 256, 49407]]
+
+
+# ---- with both encoders, from open_clip's cache ----
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
+def test_openais_clip_comes_with_both_encoders(suffix, tmp_path, monkeypatch):
+    theirs, path = randomise(open_clip.CLIP(**shrunk())), tmp_path / f"open_clip_model{suffix}"
+    state = {name: tensor.contiguous() for name, tensor in theirs.state_dict().items()}
+    (save_file if suffix == ".safetensors" else torch.save)(state, path)
+    asked = []
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", lambda cfg: asked.append(cfg) or str(path))
+    ours = load_openai_clip(config=TINY)
+    compare(ours, theirs, for_clip(noise(90, 60), 56))
+    assert asked == [open_clip.get_pretrained_cfg(NAME, "openai")] and not ours.training
+    assert load_openai_clip(dtype=torch.bfloat16, config=TINY).image.project.weight.dtype == torch.bfloat16
+
+
+def test_openais_clip_that_cannot_be_fetched_is_one_line(monkeypatch):
+    def fail(cfg):
+        raise FileNotFoundError("Failed to download file\nLast error: offline")
+
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", fail)
+    with pytest.raises(ConnectionError, match="both encoders.*connect to the internet once.*offline") as error:
+        load_openai_clip()
+    assert "\n" not in str(error.value)

@@ -105,11 +105,45 @@ def clamped(uncond, cond, w):
     return torch.lerp(uncond, cond, min(w, 1.0))
 
 
+def weights(square, variance, dim=1):
+    return (-square / variance).softmax(dim=dim)
+
+
+def only_the_nearest(x_t, data, alpha_bar):
+    return data[torch.cdist(x_t, alpha_bar**0.5 * data).argmin(dim=1)]
+
+
+def data_not_shrunk(x_t, data, alpha_bar):
+    return weights(torch.cdist(x_t, data) ** 2, 2 * (1 - alpha_bar)) @ data
+
+
+def scale_for_variance(x_t, data, alpha_bar):
+    return weights(torch.cdist(x_t, alpha_bar**0.5 * data) ** 2, 2 * (1 - alpha_bar) ** 0.5) @ data
+
+
+def the_two_forgotten(x_t, data, alpha_bar):
+    return weights(torch.cdist(x_t, alpha_bar**0.5 * data) ** 2, 1 - alpha_bar) @ data
+
+
+def distance_not_squared(x_t, data, alpha_bar):
+    return weights(torch.cdist(x_t, alpha_bar**0.5 * data), 2 * (1 - alpha_bar)) @ data
+
+
+def softmax_over_the_batch(x_t, data, alpha_bar):
+    return weights(torch.cdist(x_t, alpha_bar**0.5 * data) ** 2, 2 * (1 - alpha_bar), dim=0) @ data
+
+
+def mean_of_the_shrunk_data(x_t, data, alpha_bar):
+    return alpha_bar**0.5 * weights(torch.cdist(x_t, alpha_bar**0.5 * data) ** 2, 2 * (1 - alpha_bar)) @ data
+
+
 WRONG = {
     "q_sample": [variances_as_scales, signal_and_noise_exchanged, not_broadcast, one_t_for_all,
                  noise_added_to_all_of_x_0],
     "x0_from_eps": [not_scaled_up, root_forgotten, noise_added_again, all_the_noise_at_full_strength],
     "ddim_step": [straight_to_x_0, noise_stays, noise_forgotten, x_t_taken_for_x_0],
     "posterior_mean": [weights_exchanged, shares_that_sum_to_one, alpha_bar_for_alpha, ddim_instead],
+    "best_x0": [only_the_nearest, data_not_shrunk, scale_for_variance, the_two_forgotten, distance_not_squared,
+                softmax_over_the_batch, mean_of_the_shrunk_data],
     "guide": [from_the_conditional, away_from_the_caption, mean_of_both, caption_scaled, clamped],
 }  # fmt: skip

@@ -1,0 +1,69 @@
+"""What the benchmarks of the released cascade measured, as Markdown tables: for notebook 11 and for the README.
+
+`benchmarks/karlo.py` and `benchmarks/memory.py` write the numbers, these functions read them. Nobody types one.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .stage import PACKAGE
+
+RESULTS = PACKAGE.parent / "data" / "results"
+NETWORKS = ("prior", "decoder", "upsampler")
+
+
+def karlo_table(folder: Path = RESULTS) -> str:
+    """Seconds of each network and of a whole picture, ours beside diffusers'."""
+    found = read(folder / "karlo.json")
+    rows = [row for kind in ("float32", "bfloat16") for row in network_rows(kind, found.get(kind, {}))]
+    rows += pipeline_rows(found.get("pipeline", {}))
+    head = ["what", "ours, s", "diffusers, s", "ratio", "difference"]
+    return table(head, rows, found.get("machine"))
+
+
+def network_rows(kind: str, networks: dict) -> list[list[str]]:
+    return [[f"{name}, a step in {kind}", f"{one['ours']:.2f}", f"{one['diffusers']:.2f}",
+             f"{one['ours'] / one['diffusers']:.2f}", f"{one['difference']:.0e}"]
+            for name in NETWORKS if (one := networks.get(name))]  # fmt: skip
+
+
+def pipeline_rows(runs: dict) -> list[list[str]]:
+    """Whole pictures against diffusers in float32, and how long until a cascade is ready."""
+    if "diffusers" not in runs:
+        return []
+    theirs, rows = runs["diffusers"]["seconds"], []
+    for kind in ("float32", "bfloat16"):
+        if one := runs.get(kind):
+            off = " / ".join(f"{difference:.0e}" for difference in one["differences"].values())
+            rows.append([f"a picture in {kind}, diffusers in float32", f"{one['seconds']:.0f}", f"{theirs:.0f}",
+                         f"{one['seconds'] / theirs:.2f}", off])  # fmt: skip
+            rows.append([f"from_pretrained in {kind}", f"{one['ready']:.1f}", "", "", ""])
+    return rows
+
+
+def memory_table(folder: Path = RESULTS) -> str:
+    """The peak of each memory mode and where it comes, on every kind of device that was measured."""
+    found = read(folder / "memory.json")
+    rows = []
+    for run in found.get("runs", {}).values():
+        for mode, stages in run["modes"].items():
+            highest = max(stages, key=lambda stage: stage["ram"])
+            gpu = max(stage["gpu"] for stage in stages)
+            rows.append([mode, run["device"], run["dtype"], f"{highest['ram']:.1f} GB, {highest['what']}",
+                         f"{gpu:.1f} GB" if gpu else "", f"{sum(stage['seconds'] for stage in stages):.0f}"])
+    return table(["mode", "on", "networks in", "peak RAM, and where", "peak GPU", "seconds"], rows,
+                 found.get("machine"))  # fmt: skip
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def table(head: list[str], rows: list[list[str]], machine: str | None) -> str:
+    """Markdown, with the machine below; a sentence if nothing was measured."""
+    if not rows:
+        return "*Not measured yet on this copy.*"
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n*Measured on {machine}.*"

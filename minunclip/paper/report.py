@@ -1,0 +1,149 @@
+"""The results in words, tables and figures: a page beside them, and single pieces for notebooks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ..plots import Picture
+from ..stage import PACKAGE
+from .suite import table_of
+
+RESULTS = PACKAGE.parent / "data" / "results" / "paper"
+NONE = "*Not measured yet on this copy.*"
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the paper found, and how it is measured here."""
+
+    title: str
+    paper: str
+    here: str
+
+
+SECTIONS = {
+    "guidance": Section(
+        "Guidance, fidelity and diversity",
+        "Guidance makes a text-only decoder repeat itself; with an image embedding it costs hardly any variety "
+        "(figures 9 to 11, Table 1).",
+        "Fidelity is the share of pictures in which all is true that the caption states. Diversity is the effective "
+        "number of scenes among the pictures of one caption, in what it leaves open; style variability is that of the "
+        "style alone. The full stack has z_i from the unguided prior; the caption alone is the same decoder with z_i "
+        "dropped, as in training. Both are compared where they reach the same fidelity: 0.98, or the highest that "
+        "both reach. An effective number from few pictures is too small where much is open, for both and for the "
+        "world itself."),
+    "conditionings": Section(
+        "Is the prior needed?",
+        "A decoder that gets the caption alone, or z_t in the place of z_i, draws worse than the full stack (section "
+        "5.1).",
+        "The same captions, noise and guidance. The distances are to the true pictures, in the judge's features."),
+    "rerank": Section(
+        "The best of several z_i",
+        "The prior draws two z_i, and the one nearer to z_t is kept (section 2.2).",
+        "The gain is over the first z_i, for the same captions."),
+    "prior_guidance": Section(
+        "Guidance of the prior",
+        "The paper leaves the prior unguided, because guidance hurt its pictures (section 5.5).",
+        "The decoder's guidance stays the same."),
+    "two_priors": Section(
+        "Diffusion prior and autoregressive prior",
+        "People find the pictures of both about as good, and those of the diffusion prior a little better (Table 1).",
+        "The diffusion prior draws two z_i and keeps the better; the autoregressive one is told to draw one that "
+        "fits."),
+    "variations": Section(
+        "Variations",
+        "A variation keeps what CLIP sees, and changes the rest (figure 3).",
+        "True pictures are inverted to z_i and x_T and drawn with fresh noise (eta = 1), without a caption; the judge "
+        "says which facts came back. \"Another picture\" is the share that two unrelated pictures have in common."),
+    "interpolations": Section(
+        "Interpolations",
+        "Between two z_i one picture turns into the other, step by step (figure 4).",
+        "Two pictures of the same layout, one x_T. Each fact in which they differ should change once and not turn "
+        "back."),
+    "text_diffs": Section(
+        "Text diffs",
+        "z_i is turned towards a change in words (figure 5).",
+        "One fact of a true picture is to become another. Flipped is the share of pictures in which it did; others "
+        "kept, the share of all other facts that stayed."),
+    "probing": Section(
+        "Principal components of z_i",
+        "The first components hold what a picture shows roughly, the later ones its details (figure 7).",
+        "Pictures are drawn from the first components alone, without a caption. The second table says how many "
+        "components bring a fact halfway from what none recover to what all do."),
+    "attribute_binding": Section(
+        "Attribute binding",
+        "Asked for a red cube on a blue cube, unCLIP often mixes up the colours (figure 15).",
+        "Captions that training never saw name two things of different kinds and colours. Swapped: each is drawn in "
+        "the other's colour."),
+    "typographic_attack": Section(
+        "The typographic attack",
+        "A word written on an apple makes CLIP say the word, and the decoder still draws apples (figure 6).",
+        "This CLIP has never seen a letter, so it cannot have learned to read: the name of another kind is written on "
+        "the picture, and as a control its mirror image, which covers as much and says nothing. Where CLIP errs with "
+        "both alike, it does not read, it sees less of the thing."),
+    "inversion": Section(
+        "Inversion",
+        "z_i and x_T together give the picture back (section 3).",
+        "Without guidance and without a caption. A correction is one more look of the network at a step; with one "
+        "alone, inversion is what the papers do. The spread of x_T should be that of noise, 1."),
+}  # fmt: skip
+
+
+def page(folder: Path, size: dict, figures: dict[str, dict[str, Picture]]) -> str:
+    """The whole page, in Markdown, of the results in a folder. figures: those by part that `figures_of` drew."""
+    contents = {part: json.loads((folder / f"{part}.json").read_text(encoding="utf-8")) for part in figures}
+    minutes = sum(content["seconds"] for content in contents.values()) / 60
+    made_with = next(iter(contents.values()))["made_with"]
+    machines = sorted({content["machine"] for content in contents.values()})
+    head = [
+        "# The paper's findings, measured", "",
+        "Written by `minunclip evaluate --suite paper`. What unCLIP's evaluation found (Ramesh et al. 2022), measured "
+        "on the toy world, where the truth is known: a small classifier, the judge, reads the facts off every picture.",
+        "",
+        f"Seed {made_with['seed']}, {'; '.join(machines)}, {minutes:.0f} minutes. {amounts(size)} In brackets are 95% "
+        "intervals: for proportions Wilson's, otherwise where the number falls when the captions are drawn anew.",
+        "", "",
+    ]  # fmt: skip
+    return "\n".join(head) + "\n".join(section(part, contents[part], figures[part]) for part in figures)
+
+
+def amounts(size: dict) -> str:
+    return (f"Fidelity and distances: {size['singles']} captions, one picture each; diversity: {size['groups']} "
+            f"captions, {size['samples']} pictures each; changed pictures: {size['edits']}.")  # fmt: skip
+
+
+def section(part: str, content: dict, figures: dict[str, Picture]) -> str:
+    """What the paper says, what was measured, its figures and its tables."""
+    told = SECTIONS[part]
+    alts = {f"{name}.png": picture.alt for name, picture in figures.items()} | content["pictures"]
+    pictures = [f"![{alt.replace('[', '(').replace(']', ')')}]({file})\n" for file, alt in alts.items()]
+    tables = [table_of(title, rows) + "\n" for title, rows in content["tables"].items()]
+    words = [f"## {told.title}\n", f"*The paper:* {told.paper}\n", f"*Here:* {told.here}\n"]
+    return "\n".join([*words, *pictures, *tables])
+
+
+# -- for notebooks -------------------------------------------------------------------------------------------
+
+
+def table(part: str, title: str, folder: Path = RESULTS):
+    """One table of a part's results as Markdown; if it was not measured, a line that says so."""
+    from IPython.display import Markdown
+
+    path = folder / f"{part}.json"
+    tables = json.loads(path.read_text(encoding="utf-8"))["tables"] if path.is_file() else {}
+    return Markdown(table_of(title, tables[title]) if title in tables else NONE)
+
+
+def figure(name: str, folder: Path = RESULTS):
+    """One figure of the results, with its description; if it was not drawn, a line that says so."""
+    from IPython.display import Markdown
+
+    path = folder / f"{name}.png"
+    if not path.is_file():
+        return Markdown(NONE)
+    with Image.open(path) as image:
+        return Picture(image.convert("RGB"), image.text["Description"])

@@ -1,0 +1,73 @@
+"""Wrong answers to the exercises of notebook 08, such as a learner might give."""
+
+import numpy as np
+import torch.nn.functional as F
+
+
+def length_of_each(z_t, z_i):
+    return F.normalize(z_t, dim=1) * z_t.norm(dim=1, keepdim=True)
+
+
+def mean_length(z_t, z_i):
+    return F.normalize(z_t, dim=1) * z_i.norm(dim=1).mean()
+
+
+def not_normalised(z_t, z_i):
+    return z_t * z_i.square().sum(dim=1).mean().sqrt()
+
+
+def one_sided(values, draws):
+    means = [values[rows].mean() for rows in draws]
+    return float(np.quantile(means, 0.05)), float(np.quantile(means, 0.95))
+
+
+def two_deviations(values, draws):
+    spread = 1.96 * values.std() / len(values) ** 0.5
+    return float(values.mean() - spread), float(values.mean() + spread)
+
+
+def of_the_values(values, draws):
+    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
+
+
+def means_only(x, y):
+    return float((x.mean(dim=0) - y.mean(dim=0)).square().sum())
+
+
+def variances_not_deviations(x, y):
+    return means_only(x, y) + float((x.var(dim=0) - y.var(dim=0)).square().sum())
+
+
+def not_squared(x, y):
+    return float((x.mean(dim=0) - y.mean(dim=0)).norm() + (x.std(dim=0) - y.std(dim=0)).norm())
+
+
+def next_point(level, fidelity, diversity):
+    return diversity[next(i for i, value in enumerate(fidelity) if value >= level)]
+
+
+def sorted_first(level, fidelity, diversity):
+    pairs = sorted(zip(fidelity, diversity, strict=True))
+    return float(np.interp(level, [f for f, _ in pairs], [d for _, d in pairs]))
+
+
+def the_other_way(level, fidelity, diversity):
+    i = next(i for i, value in enumerate(fidelity) if value >= level)
+    share = (level - fidelity[i - 1]) / (fidelity[i] - fidelity[i - 1]) if i else 0
+    return (1 - share) * diversity[i] + share * diversity[i - 1]
+
+
+def over_all_rows(x, y):
+    return float((x.mean() - y.mean()) ** 2 + (x.std() - y.std()) ** 2)
+
+
+def whole_norm(z_t, z_i):
+    return z_t / z_t.norm() * z_i.square().sum(dim=1).mean().sqrt()
+
+
+WRONG = {
+    "scaled_like": [length_of_each, mean_length, not_normalised, whole_norm],
+    "bootstrap_interval": [one_sided, two_deviations, of_the_values],
+    "frechet_diagonal": [means_only, variances_not_deviations, not_squared, over_all_rows],
+    "diversity_at": [next_point, sorted_first, the_other_way],
+}

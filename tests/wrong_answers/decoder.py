@@ -1,0 +1,152 @@
+"""Wrong answers to the exercises of notebook 06, such as a learner might give."""
+
+import torch
+import torch.nn.functional as F
+
+
+def normalised(x, dims, **options):
+    return (x - x.mean(dim=dims, keepdim=True)) / (x.var(dim=dims, keepdim=True, **options) + 1e-5).sqrt()
+
+
+def over_the_batch(x, groups):
+    return normalised(x, (0, 2, 3), unbiased=False)
+
+
+def each_channel_alone(x, groups):
+    return normalised(x, (2, 3), unbiased=False)
+
+
+def all_channels_together(x, groups):
+    return normalised(x, (1, 2, 3), unbiased=False)
+
+
+def one_number_less(x, groups):
+    return normalised(x.reshape(len(x), groups, -1), (2,)).reshape(x.shape)
+
+
+def variance_not_root(x, groups):
+    parts = x.reshape(len(x), groups, -1)
+    parts = (parts - parts.mean(dim=2, keepdim=True)) / (parts.var(dim=2, keepdim=True, unbiased=False) + 1e-5)
+    return parts.reshape(x.shape)
+
+
+def every_other_channel(x, groups):
+    b, c, h, w = x.shape
+    parts = x.reshape(b, c // groups, groups, h, w)
+    return normalised(parts, (1, 3, 4), unbiased=False).reshape(x.shape)
+
+
+def without_the_one(h, time):
+    scale, shift = time[:, :, None, None].chunk(2, dim=1)
+    return h * scale + shift
+
+
+def shift_first(h, time):
+    shift, scale = time[:, :, None, None].chunk(2, dim=1)
+    return h * (1 + scale) + shift
+
+
+def shifted_before_it_is_scaled(h, time):
+    scale, shift = time[:, :, None, None].chunk(2, dim=1)
+    return (h + shift) * (1 + scale)
+
+
+def alternating(h, time):
+    scale, shift = time[:, 0::2, None, None], time[:, 1::2, None, None]
+    return h * (1 + scale) + shift
+
+
+def the_first_picture_for_all(h, time):
+    scale, shift = time[:1, :, None, None].chunk(2, dim=1)
+    return h * (1 + scale) + shift
+
+
+def not_broadcast(h, time):
+    scale, shift = time.chunk(2, dim=1)
+    return h * (1 + scale) + shift
+
+
+def mask_ignored(q, k, v, context_k, context_v, mask):
+    return F.scaled_dot_product_attention(q, torch.cat([context_k, k], 1), torch.cat([context_v, v], 1))
+
+
+def two_softmaxes(q, k, v, context_k, context_v, mask):
+    return (F.scaled_dot_product_attention(q, context_k, context_v, attn_mask=mask[:, None])
+            + F.scaled_dot_product_attention(q, k, v))  # fmt: skip
+
+
+def the_context_alone(q, k, v, context_k, context_v, mask):
+    return F.scaled_dot_product_attention(q, context_k, context_v, attn_mask=mask[:, None])
+
+
+def the_picture_alone(q, k, v, context_k, context_v, mask):
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def values_zeroed_not_masked(q, k, v, context_k, context_v, mask):
+    return mask_ignored(q, k, v, context_k, context_v * mask[..., None], mask)
+
+
+def the_mask_upside_down(q, k, v, context_k, context_v, mask):
+    seen = F.pad(~mask, (0, k.shape[1]), value=True)[:, None]
+    keys, values = torch.cat([context_k, k], dim=1), torch.cat([context_v, v], dim=1)
+    return F.scaled_dot_product_attention(q, keys, values, attn_mask=seen)
+
+
+def bias_forgotten(weight, bias, mean, std):
+    return weight / std, bias
+
+
+def rows_divided(weight, bias, mean, std):
+    weight = weight / std[: len(weight), None] if len(weight) <= len(std) else weight / std
+    return weight, bias - weight @ mean
+
+
+def old_weight_in_the_bias(weight, bias, mean, std):
+    return weight / std, bias - weight @ mean
+
+
+def multiplied(weight, bias, mean, std):
+    weight = weight * std
+    return weight, bias - weight @ mean
+
+
+def mean_added(weight, bias, mean, std):
+    weight = weight / std
+    return weight, bias + weight @ mean
+
+
+def variances_mixed(logits, beta_tilde, beta):
+    v = (logits + 1) / 2
+    return v * beta + (1 - v) * beta_tilde
+
+
+def logits_as_they_are(logits, beta_tilde, beta):
+    return (logits * beta.log() + (1 - logits) * beta_tilde.log()).exp()
+
+
+def exchanged(logits, beta_tilde, beta):
+    v = (logits + 1) / 2
+    return (v * beta_tilde.log() + (1 - v) * beta.log()).exp()
+
+
+def still_the_logarithm(logits, beta_tilde, beta):
+    v = (logits + 1) / 2
+    return v * beta.log() + (1 - v) * beta_tilde.log()
+
+
+def squashed(logits, beta_tilde, beta):
+    v = torch.sigmoid(logits)
+    return (v * beta.log() + (1 - v) * beta_tilde.log()).exp()
+
+
+WRONG = {
+    "group_norm": [over_the_batch, each_channel_alone, all_channels_together, one_number_less, variance_not_root,
+                   every_other_channel],
+    "film": [without_the_one, shift_first, shifted_before_it_is_scaled, alternating, the_first_picture_for_all,
+             not_broadcast],
+    "joint_attention": [mask_ignored, two_softmaxes, the_context_alone, the_picture_alone, values_zeroed_not_masked,
+                        the_mask_upside_down],
+    "fold_whitening": [bias_forgotten, rows_divided, old_weight_in_the_bias, multiplied, mean_added],
+    "learned_variance": [variances_mixed, logits_as_they_are, exchanged, still_the_logarithm, squashed],
+}  # fmt: skip

@@ -1,0 +1,96 @@
+"""Wrong answers to the exercises of notebook 11, such as a learner might give."""
+
+import torch
+from einops import rearrange
+
+
+def one_after_another(packed, heads):
+    return torch.stack(packed.chunk(3))
+
+
+def every_third_row(packed, heads):
+    return torch.stack([packed[part::3] for part in range(3)])
+
+
+def rows_before_heads(packed, heads):
+    return rearrange(packed, "(head part row) w -> part (row head) w", head=heads, part=3)
+
+
+def every_third_row_by_head(packed, heads):
+    return rearrange(packed, "(row head part) w -> part (head row) w", head=heads, part=3)
+
+
+def keys_and_values_exchanged(packed, heads):
+    return rearrange(packed, "(head part row) w -> part (head row) w", head=heads, part=3)[[0, 2, 1]]
+
+
+def the_mean_of_the_ratios(found, expected):
+    return float(((found - expected).abs() / expected.abs().clamp(min=1e-9)).mean())
+
+
+def absolute(found, expected):
+    return float((found - expected).pow(2).mean().sqrt())
+
+
+def squares_without_the_root(found, expected):
+    return float((found - expected).pow(2).mean() / expected.pow(2).mean())
+
+
+def signs_cancel(found, expected):
+    return float((found - expected).mean() / expected.mean())
+
+
+def relative_to_what_was_found(found, expected):
+    return float((found - expected).pow(2).mean().sqrt() / found.pow(2).mean().sqrt())
+
+
+def no_z_t(tokens, steps, cached):
+    return tokens + 3 * steps if cached else steps * (tokens + 3)
+
+
+def no_query(tokens, steps, cached):
+    return tokens + 1 + 2 * steps if cached else steps * (tokens + 3)
+
+
+def never_cached(tokens, steps, cached):
+    return steps * (tokens + 4)
+
+
+def the_caption_at_no_cost(tokens, steps, cached):
+    return 3 * steps if cached else steps * (tokens + 4)
+
+
+def room_for_the_weights_only(sizes, working, gpu, ram):
+    if sum(sizes) <= gpu:
+        return "resident"
+    return "none" if max(sizes) > gpu else "offload" if sum(sizes) <= ram else "disk"
+
+
+def no_look_at_the_ram(sizes, working, gpu, ram):
+    if sum(sizes) + working <= gpu:
+        return "resident"
+    return "offload" if max(sizes) + working <= gpu else "none"
+
+
+def working_memory_in_ram(sizes, working, gpu, ram):
+    if sum(sizes) + working <= gpu:
+        return "resident"
+    if max(sizes) + working > gpu:
+        return "none"
+    return "offload" if sum(sizes) + working <= ram else "disk"
+
+
+def disk_needs_nothing(sizes, working, gpu, ram):
+    if sum(sizes) + working <= gpu:
+        return "resident"
+    return "offload" if sum(sizes) <= ram and max(sizes) + working <= gpu else "disk"
+
+
+WRONG = {
+    "unpack_qkv": [one_after_another, every_third_row, rows_before_heads, every_third_row_by_head,
+                   keys_and_values_exchanged],
+    "relative_rms": [the_mean_of_the_ratios, absolute, squares_without_the_root, signs_cancel,
+                     relative_to_what_was_found],
+    "prior_positions": [no_z_t, no_query, never_cached, the_caption_at_no_cost],
+    "fastest_mode": [room_for_the_weights_only, no_look_at_the_ram, working_memory_in_ram, disk_needs_nothing],
+}  # fmt: skip
