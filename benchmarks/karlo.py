@@ -39,8 +39,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def oracle(folder: Path, part: str, dtype):
+    from diffusers.utils import logging
     from test_full_size import ORACLES
 
+    logging.set_verbosity_error()                                       # it tells much about what it lacks
     return ORACLES[part].from_pretrained(folder / part).to(dtype).eval()
 
 

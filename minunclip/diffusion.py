@@ -1,8 +1,8 @@
 """The diffusion process: noise schedules, the forward process, what a network predicts, and its loss.
 
-Every stage of unCLIP (the prior, the decoder, the upsamplers) trains and samples with this one class. The
-network itself is any callable `(x_t, t) -> output`, with x_t of shape (B, C, ...) and t an int64 tensor (B,);
-whatever it is conditioned on is closed over, so nothing here knows of captions or embeddings.
+Every stage of unCLIP trains and samples with this one class. The network itself is any callable
+`(x_t, t) -> output`, with x_t of shape (B, C, ...) and t an int64 tensor (B,); whatever it is conditioned on is
+closed over, so nothing here knows of captions or embeddings.
 
 In the notation of Ho et al. 2020 (DDPM), with alpha_bar_t = prod_{s <= t} (1 - beta_s) and t = 0 .. T-1:
 
@@ -43,7 +43,7 @@ def linear_betas(steps: int) -> Tensor:
 
 
 SCHEDULES = {"cosine": cosine_betas, "linear": linear_betas}
-TARGETS = ("eps", "x0", "v")
+TARGETS, WEIGHTINGS = ("eps", "x0", "v"), ("target", "x0", "capped")
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ class DiffusionConfig:
         x_0: sigma_data of Karras et al. 2022, table 1. A narrow network cannot pass on every detail of a clean x_t.
     learned_variance: the network returns twice the channels; the second half says how much noise a sampling
         step adds (Nichol & Dhariwal 2021, section 3.1). Pictures in [-1, 1] only.
-    weighting: "target" compares the prediction with the target, whatever it is; "x0" compares the x_0 that it
-        implies: little noise then weighs little, and what the picture shows is learned sooner.
+    weighting: "target" compares the prediction with the target, whatever it is. "x0" compares the x_0 that it implies:
+        little noise then weighs little. "capped" multiplies that by 1 + SNR, as the target "v" does, but by 5 at most,
+        or the last details would drown the rest (Hang et al. 2023).
     clip: samplers clamp each estimate of x_0 to [-clip, clip]; None for data without bounds.
     """
 
@@ -76,8 +77,8 @@ class DiffusionConfig:
             raise ValueError(f"DiffusionConfig: schedule {self.schedule!r} is none of {list(SCHEDULES)}.")
         if self.target not in TARGETS:
             raise ValueError(f"DiffusionConfig: target {self.target!r} is none of {list(TARGETS)}.")
-        if self.weighting not in ("target", "x0"):
-            raise ValueError(f"DiffusionConfig: weighting {self.weighting!r} is neither 'target' nor 'x0'.")
+        if self.weighting not in WEIGHTINGS:
+            raise ValueError(f"DiffusionConfig: weighting {self.weighting!r} is none of {list(WEIGHTINGS)}.")
         if self.steps < 2:
             raise ValueError(f"DiffusionConfig: steps is {self.steps}; a diffusion needs 2 or more.")
 
@@ -85,8 +86,7 @@ class DiffusionConfig:
 class Diffusion:
     """The forward process, the targets, the posterior of one step and the loss; it has no weights.
 
-    The tables are float32, as in the released models, and follow the sample to its device.
-    """
+    The tables are float32, as in the released models, and follow the sample to its device."""
 
     def __init__(self, config: DiffusionConfig | None = None):
         self.config = config or DiffusionConfig()
@@ -128,7 +128,6 @@ class Diffusion:
         return skip**2 / total / signal, noise / total.sqrt()
 
     # -- reading the network's output ------------------------------------------------------------------------
-
     def split(self, output: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor | None]:
         """(prediction, variance logits or None), float32 and shaped like x_t; see `learned_variance`."""
         channels = x_t.shape[1]
@@ -214,10 +213,11 @@ class Diffusion:
         x_0, eps = x_0.float(), eps.float()
         x_t = self.q_sample(x_0, t, eps)
         prediction, logits = self.split(denoiser(x_t, t), x_t)
-        if self.config.weighting == "x0":  # Salimans & Ho 2022, section 4: the target decides what counts, or we do
-            simple = _mean((self.solve(prediction, x_t, t)[0] - x_0) ** 2)
-        else:
+        if self.config.weighting == "target":  # Salimans & Ho 2022, section 4: the target decides what counts, or we do
             simple = _mean((prediction - self.target_of(x_0, eps, t)) ** 2)
+        else:
+            weight = (self.scales(t, x_t)[1] ** -2).clamp(max=5 if self.config.weighting == "capped" else 1)
+            simple = _mean(weight * (self.solve(prediction, x_t, t)[0] - x_0) ** 2)     # 1 + SNR is 1 / sigma^2
         if logits is None:
             return simple
         return simple + 0.001 * self.config.steps * self.vlb_term(x_0, x_t, t, prediction, logits)

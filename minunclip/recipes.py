@@ -81,7 +81,7 @@ class PriorRecipe(Recipe):
     dataset = Scenes("train", ENDLESS, seed=2)
     levels = 4                              # noise levels per caption: they share the caption's prefix
     profiles = {
-        "cpu": TrainConfig(steps=3000, batch=128, lr=1.2e-3, ema=0.995),
+        "cpu": TrainConfig(steps=1500, batch=128, lr=1.2e-3, ema=0.99),
         "gpu": TrainConfig(steps=12000, batch=512, lr=1.2e-3),
     }
 
@@ -116,14 +116,14 @@ class DecoderRecipe(Recipe):
     dataset = Scenes("train", ENDLESS, seed=3)
     config = DecoderConfig(
         unet=UNetConfig(
-            out_channels=6, channels=48, mults=(2, 3), blocks=1, attention=(0, 1), head_width=48, context_width=128,
-            patch=4, groups=16,
+            out_channels=6, channels=64, mults=(1, 2, 2), blocks=1, attention=(1, 2), head_width=32,
+            context_width=128, patch=2,
         ),
         size=32, z_width=128, text_width=128,
-        diffusion=DiffusionConfig(target="x0", skip=0.1, learned_variance=True),
+        diffusion=DiffusionConfig(target="v", learned_variance=True, weighting="capped"),
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=20000, batch=64, lr=1.5e-3),
+        "cpu": TrainConfig(steps=20000, batch=32, lr=1e-3, ema=0.998),
         "gpu": TrainConfig(steps=20000, batch=384, lr=1.5e-3, ema=0.9995, warmup=500),
     }
 

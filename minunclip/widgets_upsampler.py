@@ -19,7 +19,7 @@ from .upsampler import Upsampler, upsample
 from .widgets import StillBox, paged
 from .widgets_diffusion import Live, knob
 
-SIDE = 100  # of a picture on a page, in pixels
+SIDE = 92  # of a picture on a page, in pixels
 Enlarge = Callable[[Tensor], Tensor]  # small pictures (B, 3, h, w) -> large ones
 
 

@@ -284,6 +284,17 @@ def test_weighting_by_x0_is_the_squared_error_of_the_x0_that_the_prediction_impl
     torch.testing.assert_close(diffusion.loss(lambda *_: guess, x_0, t, eps), expected, rtol=2e-3, atol=1e-5)
 
 
+def test_the_capped_weighting_is_that_of_v_until_it_would_be_five():
+    (x_0, eps, guess), t = (normal(6, 3, seed=seed) for seed in range(3)), torch.arange(100, 700, 100)
+    losses = {
+        name: Diffusion(DiffusionConfig(target="v", weighting=name)).loss(lambda *_: guess, x_0, t, eps)
+        for name in ("target", "x0", "capped")
+    }
+    little_noise = torch.tensor([True, True, False, False, False, False])      # 1 + SNR is 35 at t = 100, 4.7 at 300
+    assert_close(losses["capped"][~little_noise], losses["target"][~little_noise], rtol=1e-3, atol=1e-5)
+    assert_close(losses["capped"][little_noise], 5 * losses["x0"][little_noise], rtol=1e-3, atol=1e-5)
+
+
 def test_an_unknown_weighting_is_refused():
     with pytest.raises(ValueError, match="weighting 'snr'"):
         DiffusionConfig(weighting="snr")

@@ -179,14 +179,13 @@ def test_every_shipped_file_is_checked(tmp_path, monkeypatch):
     folder = tiny_folder(tmp_path)
     ship(monkeypatch, folder)
     assert len(load_cascade("scenes").sizes) == 3
-    for stage in STAGES:
-        path = folder / f"{stage}.safetensors"
+    for path in sorted(folder.glob("*.safetensors")):
         whole = path.read_bytes()
         changed = bytearray(whole)
         changed[-1] ^= 1  # one bit of one weight
         path.write_bytes(changed)
         with pytest.raises(ValueError) as error:
-            load_cascade("scenes") if stage != "judge" else Judge.from_pretrained("scenes")
+            load_cascade("scenes") if path.stem != "judge" else Judge.from_pretrained("scenes")
         assert "its SHA-256 differs" in one_line(error, path)
         path.write_bytes(whole)
     load_cascade("scenes")

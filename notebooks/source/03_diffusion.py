@@ -343,6 +343,8 @@ def draw(count, g):
     y, cluster = torch.randint(3, (count,), generator=g), torch.randint(3, (count,), generator=g)
     return centres[y, cluster] + widths[y, cluster][:, None] * torch.randn(count, 2, generator=g), y
 
+print("angles of the clusters, a row for each caption:", angles.tolist())
+
 # %%
 g = torch.Generator().manual_seed(0)
 data = draw(600, g)
@@ -464,14 +466,14 @@ figures.curves({name: (range(50, 1000, 100), loss) for name, loss in by_tenth.it
 # out of it. Below, what would be best.
 
 # %%
-tails, ts = lattice(), (700, 300, 100)
+tails, ts = lattice(), (700, 200)
 panels = {}
 for name, denoiser in {"ours": predicts_eps, "the best": best_eps}.items():
     for t in ts:
         at = torch.full((len(tails),), t)
         noised = diffusion.q_sample(points, torch.full((600,), t), torch.randn(points.shape, generator=g))
         panels[f"{name}, t = {t}"] = Panel(noised, arrows=(tails, -denoiser(tails, at)))
-plane(panels, columns=3, side=2.5)
+plane(panels, columns=2, side=2.5)
 
 # %% [markdown]
 # In much noise all arrows point to the middle: no more is known than that the data is somewhere there. With less
@@ -886,7 +888,7 @@ print("equal")
 
 # %% tags=["nbval-ignore-output"]
 limited = Diffusion(DiffusionConfig(target="v", clip=2.5))
-field_grid(limited, guided_by, data, 0, names[0])
+field_grid(limited, guided_by, data, 0, names[0], scales=(0, 1, 3, 8))
 
 # %% [markdown]
 # And with a kernel, for any caption, guidance, noise level and number of steps:
@@ -967,6 +969,8 @@ def loss_of(process):
         eps = torch.randn(images.shape, generator=rng)
         return process.loss(unet, images.to(device), t.to(device), eps.to(device)).mean()
     return loss
+
+print(f"{config.steps} steps with {config.batch} pictures each")
 
 # %% [markdown]
 # The loop is the library's `train`, as in notebooks 01 and 02. Its `Trainer` also keeps an average of the weights
@@ -1057,10 +1061,10 @@ def mean_loss(process, denoiser):
 drawn = {}
 for short in (0.7, 0.5, 0.3, 0.2, 0.1, 0):
     denoiser = partial(best_noise, short=short)
-    noise = noise_stream((3, 3, 32, 32), generators(0, 3))
+    noise = noise_stream((2, 3, 32, 32), generators(0, 2))
     drawn[f"loss {mean_loss(eps_diffusion, denoiser):.3f}"] = last(ddim(eps_diffusion, denoiser, noise, 25))
-rows = [images[i] for i in range(3) for images in drawn.values()]
-plots.show(rows, [*drawn] * 3, columns=6, side=96, seed=0)
+rows = [images[i] for i in range(2) for images in drawn.values()]
+plots.show(rows, [*drawn] * 2, columns=6, side=96, seed=0)
 
 # %% [markdown]
 # In the first column half of the loss is gone that knowing nothing costs, and yet there is hardly anything but noise.
@@ -1099,8 +1103,8 @@ lines |= {name: ((seen[0], seen[-1]), (loss, loss)) for name, loss in marks.item
 figures.curves(lines, "examples seen", "loss", log_x=True)
 
 # %%
-shown = [image for images in early.values() for image in images]
-plots.show(shown, [f"step {step}" for step in early for _ in range(6)], columns=6, side=96, seed=0)
+shown = [image for images in early.values() for image in images[:4]]
+plots.show(shown, [f"step {step}" for step in early for _ in range(4)], columns=4, side=96, seed=0)
 
 # %% [markdown]
 # The mean picture is learned first, then the backgrounds, then that there is a thing in the middle and its colour.
@@ -1109,7 +1113,7 @@ plots.show(shown, [f"step {step}" for step in early for _ in range(6)], columns=
 
 # %%
 stream = noise_stream((1, 3, 32, 32), generators(1, 1), device)
-plots.film_strip(list(ddim(x0_diffusion, trainer.ema, stream, 25)), seed=1)
+plots.film_strip(list(ddim(x0_diffusion, trainer.ema, stream, 25))[::8], seed=1)
 
 # %% [markdown]
 # Compare with the points of section 5: the first guess is the middle of all pictures, then the groups separate
@@ -1142,11 +1146,12 @@ def decode(w, seed=0):
     noise = noise_stream((2, 3, 32, 32), generators(seed, 2), device)
     return last(ddim(cascade.decoder.diffusion, cascade.decoder_denoiser(z_i, text, w), noise, 15))
 
+print("z_i", tuple(z_i.shape), "z_t", tuple(text.embed.shape))
+
 # %%
 scales = (0, 1, 2, 4, 8, 20)
 decoded = {w: decode(w) for w in scales}
-rows = [decoded[w][i] for i in range(2) for w in scales]
-plots.show([renders[0], *rows[:6], renders[1], *rows[6:]], ["the render", *(f"w = {w}" for w in scales)] * 2, columns=7,
+plots.show([renders[0], *(decoded[w][0] for w in scales)], ["the render", *(f"w = {w}" for w in scales)], columns=7,
            side=96, seed=0)  # fmt: skip
 
 # %% [markdown]

@@ -111,7 +111,8 @@ for variance, direction in zip(variances.flip(0), directions.T.flip(0), strict=T
 
 # %%
 ways = directions.T.flip(0) * variances.flip(0).sqrt()[:, None]
-plane({"four points and their two directions": Panel(points, paths=torch.stack([-ways, ways]))}, limit=4.5, side=3)
+shown = Panel(points, labels=torch.tensor([0, 0, 1, 1]), paths=torch.stack([-ways, ways]))
+plane({"four points and their two directions": shown}, limit=3.6, side=2.6)
 
 # %% [markdown]
 # In these coordinates the four points are $(\pm 4.2, 0)$ and $(0, \pm 1.4)$. Whoever may keep one number only keeps the
@@ -120,7 +121,7 @@ plane({"four points and their two directions": Panel(points, paths=torch.stack([
 
 # %% tags=["nbval-check-output"]
 pca = PCA.fit(points)
-print("up to the signs:", pca.project(points).abs().numpy().round(2).tolist())
+print(pca.project(points).abs().numpy().round(2), "up to the signs")
 error = (pca.back(pca.project(points)[:, :1]) - points).square().sum() / centred.square().sum()
 print(f"share of the variance lost without the second: {error:.2f}")
 

@@ -46,6 +46,7 @@ scenes = [Scene((Thing("flower", "pink", "big"),), "alone", "meadow", "outlined"
           Scene((Thing("moon", "yellow", "big"), Thing("square", "teal", "small")), "row", "night", "striped", seed=5)]
 renders = torch.stack([to_tensor(render(scene, side)) for scene in scenes]).to(device)
 z_i, silence = clip.encode_image(renders), clip.encode_text([""])
+print("renders", tuple(renders.shape), "z_i", tuple(z_i.shape))
 
 # %%
 def draw(denoiser, count, seed=0, steps=15, sampler=ddim):
@@ -303,6 +304,7 @@ torch.manual_seed(0)
 unet = awake(UNet(small))
 x, t = torch.randn(1, 3, 8, 8, generator=g), torch.tensor([300])
 emb = unet.time(timestep_embedding(t, 8))                                     # the time embedding, (1, 32)
+print("the time embedding", tuple(emb.shape))
 
 # %% tags=["nbval-check-output"]
 (fine, coarse), (up_coarse, up_fine) = unet.down, unet.up
@@ -1011,10 +1013,10 @@ choices = {"learned": from_z, "least noise": with_logits(from_z, -1.0), "most no
 drawn = {}
 for steps in (6, 25):
     for name, denoiser in choices.items():
-        drawn[f"{name} ({steps})"] = draw(denoiser, 6, steps=steps, sampler=ddpm)
-    drawn[f"DDIM ({steps})"] = draw(from_z, 6, steps=steps)
+        drawn[f"{name} ({steps})"] = draw(denoiser, 4, steps=steps, sampler=ddpm)
+    drawn[f"DDIM ({steps})"] = draw(from_z, 4, steps=steps)
 shown = [image for images in drawn.values() for image in images]
-plots.show(shown, [word for name in drawn for word in (name, *[""] * 5)], columns=6, side=104, seed=0,
+plots.show(shown, [word for name in drawn for word in (name, *[""] * 3)], columns=4, side=104, seed=0,
            title="in brackets: the number of steps")  # fmt: skip
 
 # %% [markdown]

@@ -265,7 +265,7 @@ print("equal: in", tuple(beside.shape), "out", tuple(answer.shape), "residual:",
 given = torch.stack([low, lows[0], torch.zeros_like(low)])
 drawn = enlarge(first, given, seed=0)
 names = ["given: our scene", "given: another one", "given: grey", *["drawn from it"] * 3]
-plots.show([*given, *drawn], names, columns=3, side=128, seed=0)
+fewer_bytes(plots.show([*given, *drawn], names, columns=3, side=128, seed=0), 160)
 
 # %% [markdown]
 # And what it knows before the first step. From pure noise, at $t = 999$, the network already has an estimate of the
@@ -411,7 +411,7 @@ plots.bars({name: psnr(way(lows), highs).mean().item() for name, way in ways.ite
 
 # %%
 shown = {name: way(lows[:2]) for name, way in ways.items()} | {"the render": highs[:2]}
-plots.show([images[i] for i in range(2) for images in shown.values()], list(shown) * 2, columns=4, side=128)
+fewer_bytes(plots.show([images[0] for images in shown.values()], list(shown), columns=4, side=128), 160)
 
 # %% [markdown]
 # The loss is far below that of bicubic long before samples are good: with little noise in $x_t$ the answer can be read
@@ -552,7 +552,7 @@ piece = middle[None, :, :64, :64]
 each = [FAULTS[name](piece, 1.0)[0] for name in FAULTS]
 together = degrade.degrade(piece.expand(6, -1, -1, -1), torch.Generator().manual_seed(3))
 names = ["exact", *FAULTS, *[f"all, draw {n}" for n in range(1, 7)]]
-plots.show([piece[0], *each, *together], names, columns=6, side=104, seed=3)
+fewer_bytes(plots.show([piece[0], *each, *together], names, columns=6, side=104, seed=3), 160)
 
 # %% [markdown]
 # In which order they come matters: noise and then blur is soft noise, blur and then noise is grain. No later fault

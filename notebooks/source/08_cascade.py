@@ -314,11 +314,11 @@ assert torch.cosine_similarity(ours, library).min() > 0.9999
 print(f"same directions; lengths {ours[0].norm():.2f} from sixty pictures, {library[0].norm():.2f} from the prior")
 
 # %% [markdown]
-# **Counting.** Sixty captions that training never saw, one picture of each in each way, and the judge. `Study` is the
-# helper with which `minunclip evaluate --suite paper` measures thousands; here it draws sixty.
+# **Counting.** A few dozen captions that training never saw, one picture of each in each way, and the judge. `Study`
+# is the helper with which `minunclip evaluate --suite paper` measures many more.
 
 # %%
-few = replace(QUICK, singles=60, groups=12, samples=8, guidances=(1, 2, 4, 8), draws=200)
+few = replace(QUICK, singles=60, groups=8, samples=6, guidances=(1, 2, 4, 8), draws=200)
 study = Study(Bench(cascade, judge, items, seed), few)
 said = [item.caption for item in study.singles]
 codes = {"caption only": None, "z_t as z_i": as_image_embedding(cascade, z_t), "prior": study.embed(said)}
@@ -328,7 +328,7 @@ for name, true in hits.items():
     print(f"{name:14} fidelity {Share(int(true.sum()), len(true))}")
 
 # %% [markdown]
-# The brackets are 95% intervals, and with sixty captions they are wide. But all three ways drew the *same* captions,
+# The brackets are 95% intervals, and with so few captions they are wide. But all three ways drew the *same* captions,
 # and a hard caption is hard for all. So look at the difference, caption by caption: 1 if only the prior got it right,
 # -1 if only the other did, 0 if there is nothing to choose.
 #
@@ -489,7 +489,7 @@ light(plots.show(rows, names, columns=8, side=96, seed=seed))
 # caption allows*: the typical wins. With $z_i$ the choice of background, style and so on has been made already, by the
 # prior, which is not guided here. Guidance can only make the decoder truer to it.
 #
-# **Now in numbers.** Twelve captions, eight pictures of each, at four weights, for both. First, how good is the judge
+# **Now in numbers.** Eight captions, six pictures of each, at four weights, for both. First, how good is the judge
 # itself? Any picture that it misreads counts as false.
 
 # %%
@@ -589,7 +589,7 @@ for name, estimate in equal_fidelity(found, weights, seed).items():
         print(f"{name:28} {estimate}")
 
 # %% [markdown]
-# A ratio above 1 says that the full stack is more varied at equal fidelity. Twelve captions are few; what many of them
+# A ratio above 1 says that the full stack is more varied at equal fidelity. Eight captions are few; what many of them
 # say on this copy:
 
 # %%
@@ -600,7 +600,7 @@ paper.table("guidance", "at equal fidelity")
 #
 # The prior is a diffusion model as well, so it can be guided, too: towards $z_i$ that fit the caption better than
 # most. The paper does not, because "guiding the prior hurt results" (section 5.5). Karlo, its best known copy, guides
-# both. Let us see what each knob does. The same twelve captions, now with three weights of the prior:
+# both. Let us see what each knob does. The same eight captions, now with three weights of the prior:
 
 # %%
 grid = {p: found["full stack"] if p == 1 else at_each(z_by_prior[p], f"prior {p}") for p in z_by_prior}
@@ -650,7 +650,7 @@ paper.table("prior_guidance", "guidance of the prior")
 # candidates holds all smaller ones, and the gain is counted caption by caption, as in section 3.
 
 # %%
-first = None
+first, z_t = None, cascade.encode_text(said).embed
 for n in (1, 2, 4, 8):
     z_i = study.embed(said, candidates=n)
     true = all_true(study.singles, study.read(study.pictures(said, z_i, f"best of {n}"))).astype(float)
