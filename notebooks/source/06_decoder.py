@@ -1013,9 +1013,9 @@ choices = {"learned": from_z, "least noise": with_logits(from_z, -1.0), "most no
 drawn = {}
 for steps in (6, 25):
     for name, denoiser in choices.items():
-        drawn[f"{name} ({steps})"] = draw(denoiser, 4, steps=steps, sampler=ddpm)
-    drawn[f"DDIM ({steps})"] = draw(from_z, 4, steps=steps)
-shown = [image for images in drawn.values() for image in images]
+        drawn[f"{name} ({steps})"] = draw(denoiser, 6, steps=steps, sampler=ddpm)
+    drawn[f"DDIM ({steps})"] = draw(from_z, 6, steps=steps)
+shown = [image for images in drawn.values() for image in images[:4]]
 plots.show(shown, [word for name in drawn for word in (name, *[""] * 3)], columns=4, side=104, seed=0,
            title="in brackets: the number of steps")  # fmt: skip
 
