@@ -120,7 +120,8 @@ def test_ci_runs_the_readmes_test_command(failing, tmp_path):
     run = subprocess.run(["bash", CI_RUN], env={**os.environ, "PATH": path}, capture_output=True, text=True)
     test_steps = block("command: test").split(" && ")
     lint = "uv run --only-group lint ruff check"
-    steps = [lint, "uv run pytest -m browser tests/browser", *test_steps]
+    part = re.search(r'^part="(.+)"$', CI_RUN.read_text(encoding="utf-8"), re.M)[1]
+    steps = [lint, f"uv run pytest -m browser tests/browser -k {part}", *test_steps]
     assert log.read_text().splitlines() == (steps[:1] if failing == "ruff" else steps)
     assert (run.returncode == 0) == (not failing), run.stderr
     assert failing == "ruff" or run.stdout.splitlines()[-1] == "1 passed"
