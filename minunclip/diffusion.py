@@ -43,7 +43,7 @@ def linear_betas(steps: int) -> Tensor:
 
 
 SCHEDULES = {"cosine": cosine_betas, "linear": linear_betas}
-TARGETS, WEIGHTINGS = ("eps", "x0", "v"), ("target", "x0", "capped")
+TARGETS, WEIGHTINGS = ("eps", "x0", "v"), ("target", "capped")
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,17 @@ class DiffusionConfig:
     steps: the number of training timesteps T, at least 2.
     target: what the network predicts: "eps" the noise, "x0" the clean sample (the prior, unCLIP section 2.2),
         "v" a mixture of both (Salimans & Ho 2022).
-    skip: with the target "x0", the size of noise below which x_t itself, not the network, is the better guess of
-        x_0: sigma_data of Karras et al. 2022, table 1. A narrow network cannot pass on every detail of a clean x_t.
     learned_variance: the network returns twice the channels; the second half says how much noise a sampling
         step adds (Nichol & Dhariwal 2021, section 3.1). Pictures in [-1, 1] only.
-    weighting: "target" compares the prediction with the target, whatever it is. "x0" compares the x_0 that it implies:
-        little noise then weighs little. "capped" multiplies that by 1 + SNR, as the target "v" does, but by 5 at most,
-        or the last details would drown the rest (Hang et al. 2023).
+    weighting: "target" compares the prediction with the target, whatever it is. "capped" compares the x_0 that it
+        implies, times 1 + SNR, as the target "v" does, but times 5 at most, or the last details in little noise would
+        drown the rest (Hang et al. 2023).
     clip: samplers clamp each estimate of x_0 to [-clip, clip]; None for data without bounds.
     """
 
     schedule: str = "cosine"
     steps: int = 1000
     target: str = "eps"
-    skip: float = 0.0
     learned_variance: bool = False
     weighting: str = "target"
     clip: float | None = 1.0
@@ -115,17 +112,9 @@ class Diffusion:
         if self.config.target == "eps":
             return eps
         if self.config.target == "x0":
-            kept, scale = self.skip_scales(t, x_0)
-            return (x_0 - kept * self.q_sample(x_0, t, eps)) / scale
+            return x_0
         signal, sigma = self.scales(t, x_0)
         return signal * eps - sigma * x_0
-
-    def skip_scales(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """(a, b) of x_0 = a x_t + b prediction, (B, 1, ...); without a skip 0 and 1. With it 1 and 0 at no noise."""
-        signal, sigma = self.scales(t, like)
-        noise, skip = sigma / signal, self.config.skip                          # of x_t / signal
-        total = noise**2 + skip**2
-        return skip**2 / total / signal, noise / total.sqrt()
 
     # -- reading the network's output ------------------------------------------------------------------------
     def split(self, output: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -146,9 +135,7 @@ class Diffusion:
         if self.config.target == "eps":
             return (x_t - sigma * prediction) / signal, prediction
         if self.config.target == "x0":
-            kept, scale = self.skip_scales(t, x_t)
-            x_0 = kept * x_t + scale * prediction
-            return x_0, (x_t - signal * x_0) / sigma
+            return prediction, (x_t - signal * prediction) / sigma
         return signal * x_t - sigma * prediction, sigma * x_t + signal * prediction
 
     def estimate(self, output: Tensor, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -216,7 +203,7 @@ class Diffusion:
         if self.config.weighting == "target":  # Salimans & Ho 2022, section 4: the target decides what counts, or we do
             simple = _mean((prediction - self.target_of(x_0, eps, t)) ** 2)
         else:
-            weight = (self.scales(t, x_t)[1] ** -2).clamp(max=5 if self.config.weighting == "capped" else 1)
+            weight = (self.scales(t, x_t)[1] ** -2).clamp(max=5)
             simple = _mean(weight * (self.solve(prediction, x_t, t)[0] - x_0) ** 2)     # 1 + SNR is 1 / sigma^2
         if logits is None:
             return simple

@@ -48,11 +48,12 @@ def memory_table(folder: Path = RESULTS) -> str:
     found = read(folder / "memory.json")
     rows = []
     for run in found.get("runs", {}).values():
+        fewer = f" ({run['steps']} steps a stage)" if run.get("steps") else ""
         for mode, stages in run["modes"].items():
             highest = max(stages, key=lambda stage: stage["ram"])
             gpu = max(stage["gpu"] for stage in stages)
             rows.append([mode, run["device"], run["dtype"], f"{highest['ram']:.1f} GB, {highest['what']}",
-                         f"{gpu:.1f} GB" if gpu else "", f"{sum(stage['seconds'] for stage in stages):.0f}"])
+                         f"{gpu:.1f} GB" if gpu else "", f"{sum(stage['seconds'] for stage in stages):.0f}{fewer}"])
     return table(["mode", "on", "networks in", "peak RAM, and where", "peak GPU", "seconds"], rows,
                  found.get("machine"))  # fmt: skip
 

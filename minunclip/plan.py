@@ -47,7 +47,7 @@ class Plan:
         """The weights of one network, each straight to the device and the dtype."""
         state = {} if network else {name: tensor.to(device, dtype) for name, tensor in self.given.items()}
         for ours, (source, theirs) in self.places[network].items():
-            state[ours] = source.tensor(theirs, device).to(dtype)
+            state[ours] = channels_last(source.tensor(theirs, device).to(dtype))
         return fuse_qkv(state)
 
     def load(self, device="cpu", dtype=torch.float32) -> Stage:
@@ -55,6 +55,11 @@ class Plan:
         for network in self.places:
             fill(self.stage, self.read(network, device, dtype))
         return self.stage
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """The weights of a convolution in the order that is quicker in half precision; others as they are."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
 def fill(stage: Stage, weights: dict[str, Tensor]) -> None:

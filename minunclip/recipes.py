@@ -6,8 +6,10 @@ A recipe is a small object: `dataset` and `collate` make the batches, `build` th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .batches import ENDLESS, Batch, Recipe, diffusion_loss, drop, embeddings, encode
 from .clip import CLIP, CLIPConfig
@@ -21,6 +23,7 @@ from .scenes import VOCABULARY, Item, Scenes, render, to_tensor
 from .train import TrainConfig
 from .unet import UNetConfig
 from .upsampler import Upsampler, UpsamplerConfig
+from .whitening import Whitening, centre_and_spread
 
 NEED_CLIP = ("prior", "ar-prior", "decoder")
 
@@ -131,21 +134,26 @@ class DecoderRecipe(Recipe):
         self.clip = clip
 
     def build(self) -> Decoder:
-        """A new decoder whose first layers take whitened embeddings: all that z_i tells weighs the same then."""
-        decoder = Decoder(self.config)
-        z_i, z_t = embeddings(self.clip, self.dataset, self.statistics)
-        whiten_input(decoder.z_to_time, z_i)
-        whiten_input(decoder.z_to_tokens, z_i)
-        whiten_input(decoder.text_to_time, z_t)
-        return decoder
+        """A new decoder. It learns from whitened embeddings: which colour is where is told by axes that hardly vary."""
+        self.whiten_z, self.whiten_text = map(Whitening.of, embeddings(self.clip, self.dataset, self.statistics))
+        return Decoder(self.config)
 
     def loss(self, model: Decoder, batch: Batch, rng: torch.Generator) -> Tensor:
-        z_i = encode(self.clip, batch.images)
+        z_i = self.whiten_z(encode(self.clip, batch.images))
         with torch.no_grad():
             text = self.clip.encode_text(drop(batch.captions, 0.5, rng))
+        text = replace(text, embed=self.whiten_text(text.embed))
         z_i = model.with_dropped(z_i, (torch.rand(len(z_i), generator=rng) < 0.1).to(z_i.device))
         condition = model.condition(z_i, text)
         return diffusion_loss(model, batch.images, lambda x_t, t: model(x_t, t, condition=condition), rng)
+
+    @torch.no_grad()
+    def finish(self, model: Decoder) -> None:
+        """Fold the whitening into the first layers: from now on the decoder takes embeddings as they are."""
+        for layer in (model.z_to_time, model.z_to_tokens):
+            self.whiten_z.fold_into(layer)
+        self.whiten_text.fold_into(model.text_to_time)
+        model.null_z.copy_(self.whiten_z.undo(model.null_z))
 
 
 class UpsamplerRecipe(Recipe):
@@ -185,23 +193,6 @@ class UpsamplerRecipe(Recipe):
         high, low = batch
         low = (gaussian_blur if self.number == 1 else degrade_some)(low, rng).to(model.device)
         return diffusion_loss(model, high, lambda x_t, t: model(x_t, t, low), rng)
-
-
-def centre_and_spread(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean and the standard deviation of each axis, (D,) each, of samples (N, D).
-
-    Most axes of z_i hardly vary. Their spread is raised a little, or noise would count as much as facts.
-    """
-    variance = x.var(dim=0)
-    return x.mean(dim=0), (variance + 1e-3 * variance.max()).sqrt()
-
-
-@torch.no_grad()
-def whiten_input(linear: nn.Linear, x: Tensor) -> None:
-    """Fold (x - mean) / std into a linear layer that is to see numbers of about unit size."""
-    mean, std = centre_and_spread(x)
-    linear.weight.div_(std)
-    linear.bias.sub_(linear.weight @ mean)
 
 
 def degrade_some(images: Tensor, rng: torch.Generator) -> Tensor:

@@ -34,9 +34,9 @@ class UpsamplerConfig:
         if self.unet.in_channels != 6:
             raise ValueError(f"UpsamplerConfig: unet.in_channels is {self.unet.in_channels}, but must be 6: "
                              "the noisy picture and the enlarged small one")
-        if self.residual and (self.diffusion.target != "x0" or self.diffusion.skip):
-            raise ValueError("UpsamplerConfig: residual=True goes with diffusion.target='x0' and skip=0 only, not with "
-                             f"{self.diffusion.target!r} and {self.diffusion.skip}: only x_0 is like the small picture")
+        if self.residual and self.diffusion.target != "x0":
+            raise ValueError("UpsamplerConfig: residual=True goes with diffusion.target='x0' only, not with "
+                             f"{self.diffusion.target!r}: only x_0 is like the small picture")
 
 
 # The paper's own network for 256 -> 1024 (unCLIP Appendix C, table 3): 282 million parameters, "300M" there. Its

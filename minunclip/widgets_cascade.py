@@ -17,15 +17,10 @@ from .judge import Judge
 from .plots import Picture, plotted, show
 from .scenes import Item
 from .unclip import UnCLIP
-from .widgets import StillBox, stacked
+from .widgets import StillBox, light, stacked
 from .widgets_diffusion import Live, knob
 
 COUNT, SIDE = 8, 96  # pictures on a page, and the side of each on it
-
-
-def light(picture: Picture) -> Picture:
-    """The same in a third of the bytes: 256 colours, chosen so that no rare one is lost, for colours are facts here."""
-    return Picture(picture.image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4), picture.alt)
 
 
 # -- pages with two names each -------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ def knob(slider, **field) -> widgets.HBox:
     number = kind(slider.value, min=slider.min, max=slider.max, step=slider.step, description="or type it:",
                   layout={"width": "170px"}, **field)  # fmt: skip
     jslink((slider, "value"), (number, "value"))
+    slider.readout = False                                              # the field tells the number
     return widgets.HBox([slider, number])
 
 

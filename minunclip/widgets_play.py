@@ -16,7 +16,7 @@ from .manipulations import Latent, draw, fresh, interpolate, probe, text_diff
 from .pca import PCA
 from .plots import Picture, show
 from .unclip import UnCLIP
-from .widgets_cascade import light
+from .widgets import light
 from .widgets_diffusion import Live, knob
 
 STEPS, SIDE = 20, 96

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from .degrade import blur, jpeg
 from .metrics import psnr
-from .plane import small
 from .plots import Picture, show
 from .samplers import ddim, generators, last, noise_stream
 from .upsampler import Upsampler, upsample
-from .widgets import StillBox, paged
+from .widgets import StillBox, light, paged
 from .widgets_diffusion import Live, knob
 
 SIDE = 92  # of a picture on a page, in pixels
@@ -83,7 +82,7 @@ def degraded_grid(
     """`degraded_page` with all faults, for strengths from a slider. The links run in the browser, without a kernel."""
     pages = {f"{strength:g}": degraded_page(low, high, list(FAULTS), strength, ways) for strength in strengths}
     box = StillBox(paged(pages, "strength"))
-    box.still = small(list(pages.values())[-2], colours=192)
+    box.still = light(list(pages.values())[-2])
     return box
 
 

@@ -129,7 +129,7 @@ def test_a_residual_upsampler_adds_to_the_enlarged_picture():
     torch.testing.assert_close(fresh(x_t, t, low) - upsample(low, 32), plain(x_t, t, low), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("diffusion", [DiffusionConfig(), DiffusionConfig(target="x0", skip=0.1)])
+@pytest.mark.parametrize("diffusion", [DiffusionConfig(), DiffusionConfig(target="v")])
 def test_a_residual_needs_the_picture_itself_as_target(diffusion):
     with pytest.raises(ValueError, match="residual=True goes with diffusion.target='x0'"):
         UpsamplerConfig(unet=TINY_SR, residual=True, diffusion=diffusion)

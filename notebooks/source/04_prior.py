@@ -490,13 +490,14 @@ figures.curves({"spread of z_i": (range(1, width + 1), spread.tolist()), "spread
 # The first axes are far larger than the noise, the last ones far smaller. *Whitening* brings them to one size: subtract
 # each axis's mean, divide by its spread. But the last axes hardly vary at all. Divided by their tiny spread they would
 # count as much as the others, and the network would spend most of its loss on them. So the variance gets a *floor*
-# before its root is taken, one thousandth of the largest variance:
+# before its root is taken, a small part of the largest variance. Not too large a part, for narrow axes tell something
+# too, such as which of two things has which colour:
 #
-# $$\text{spread}_d = \sqrt{\text{var}_d + 0.001 \cdot \max_k \text{var}_k}$$
+# $$\text{spread}_d = \sqrt{\text{var}_d + 10^{-5} \cdot \max_k \text{var}_k}$$
 #
 # ### Exercise 4: Centre and spread · ●○○ easy · 4 minutes
 #
-# For embeddings (N, D) and a floor such as 0.001, return the mean and the spread of each axis, (D,) each.
+# For embeddings (N, D) and a floor such as 1e-5, return the mean and the spread of each axis, (D,) each.
 
 # %% tags=["exercise"]
 def centre_and_spread(z_i: torch.Tensor, floor: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -523,14 +524,14 @@ checks.centre_and_spread(centre_and_spread)
 # </details>
 #
 # What a network pays that knows nothing and always answers with the mean is then the mean square of the whitened
-# numbers. How much of it goes to the sixteen longest axes, with the floor and without?
+# numbers. How much of it goes to the sixteen longest axes, with a high floor, with ours and with none?
 
 # %%
-for floor in (0.001, 0.0):
+for floor in (1e-3, 1e-5, 0.0):
     mean, std = checks.centre_and_spread.reference(known_i, floor)
     squares = ((known_i - mean) / std).square().mean(dim=0)
     share = squares[:16].sum() / squares.sum()
-    print(f"floor {floor}: knowing nothing costs {squares.mean():.3f}, of which {share:.0%} for the first 16 axes")
+    print(f"floor {floor:g}: knowing nothing costs {squares.mean():.3f}, of which {share:.0%} for the first 16 axes")
 
 # %% [markdown]
 # The paper multiplies its embeddings by 17.2 instead (Appendix C), "to match the empirical variance of RGB pixel values
@@ -558,7 +559,7 @@ def drawn_at(shift, scale, count=400, steps=15):
     return last(ddim(prior.diffusion, network, [], steps, x_T=x_T)) / scale + shift
 
 # %%
-mean, std = checks.centre_and_spread.reference(known_i, 0.001)
+mean, std = checks.centre_and_spread.reference(known_i, 1e-5)
 length = known_i.norm(dim=1).mean()
 sizes = {"whitened": (mean, 1 / std), "raw": (0, torch.ones(width)), "raw, 10 times": (0, torch.full((width,), 10.0)),
          "length 1": (0, torch.full((width,), 1 / length))}  # fmt: skip

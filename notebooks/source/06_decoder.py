@@ -27,7 +27,7 @@ from minunclip.draw import best_device
 from minunclip.gaussian import gaussian_kl, log_likelihood_8bit
 from minunclip.judge import Judge
 from minunclip.metrics import same_facts
-from minunclip.recipes import DecoderRecipe, centre_and_spread, whiten_input
+from minunclip.recipes import DecoderRecipe
 from minunclip.samplers import ddim, ddpm, generators, last, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.steps import timesteps
@@ -35,6 +35,7 @@ from minunclip.train import TrainConfig, Trainer, train
 from minunclip.transformer import timestep_embedding
 from minunclip.unclip import UnCLIP
 from minunclip.unet import AttentionBlock, ResBlock, UNet, UNetConfig
+from minunclip.whitening import Whitening, centre_and_spread
 from minunclip.widgets_decoder import DecoderExplorer, decoded_grid
 
 # %%
@@ -387,8 +388,8 @@ for patch in (1, 2, 4):
 
 # %% [markdown]
 # The price is paid in detail: a patch of 4 x 4 pixels has 48 numbers, and they all have to go through one position.
-# Neither GLIDE nor the paper does so; they have larger computers. (In our decoder an estimate of $x_0$ in little noise
-# leans on $x_t$ itself, so that the network need not pass every pixel on: `skip` in
+# Neither GLIDE nor the paper does so; they have larger computers. (Our decoder predicts $v$, and in little noise its
+# estimate of $x_0$ leans on $x_t$ itself, so that the network need not pass every pixel on: `solve` in
 # [diffusion.py](../minunclip/diffusion.py).)
 #
 # ## 4. Attention over caption and picture
@@ -586,8 +587,11 @@ figures.curves({name: (range(1, len(line) + 1), line) for name, line in lines.it
 # (The whitened line bends a little: `centre_and_spread` raises the smallest deviations somewhat, because an axis that
 # hardly varies at all carries noise and not facts.)
 #
-# There need be no extra layer for this. The first thing that happens to $z_i$ is a linear layer anyway, and
-# whitening can be *folded* into its weights.
+# Our decoder learns from whitened embeddings. Afterwards there need be no extra layer for this: the first thing that
+# happens to $z_i$ is a linear layer anyway, and whitening can be *folded* into its weights. (Not before: in a layer
+# that is given $z_i$ as it is, a step of the optimiser moves each weight by as much as any other, so what the narrow
+# axes tell would be learned a hundred times more slowly. Which colour is where, for example: in pictures of two things,
+# the axes that know it vary very little.)
 #
 # ### Exercise 4: Folding · ●●○ medium · 6 minutes
 #
@@ -623,14 +627,14 @@ checks.fold_whitening(fold_whitening)
 #
 # </details>
 #
-# Ours against the library's `whiten_input`, which the recipe of section 7 calls for a new decoder:
+# Ours against the library's `Whitening`, which the recipe of section 7 folds in when its decoder is finished:
 
 # %%
 torch.manual_seed(0)
 layer = nn.Linear(many.shape[1], 4)
 weight, bias = checks.fold_whitening.reference(layer.weight, layer.bias, mean, std)
 expected = layer((many - mean) / std)
-whiten_input(layer, many)
+Whitening(mean, std).fold_into(layer)
 torch.testing.assert_close((layer.weight, layer.bias), (weight, bias))
 torch.testing.assert_close(layer(many), expected, atol=1e-4, rtol=1e-4)
 print("equal, and the same answers as after whitening by hand")
@@ -786,8 +790,9 @@ plots.show(batch.images[:8], columns=8, side=96, title="from the first batch")
 
 # %%
 def loss_by_hand(model, batch, rng):
-    z = encode(clip, batch.images)
+    z = recipe.whiten_z(encode(clip, batch.images))
     text = clip.encode_text(drop(batch.captions, 0.5, rng))
+    text = replace(text, embed=recipe.whiten_text(text.embed))
     lost = (torch.rand(len(z), generator=rng) < 0.1).to(device)
     z = torch.where(lost[:, None], model.null_z, z)
     t = torch.randint(1000, (len(z),), generator=rng).to(device)
@@ -814,9 +819,10 @@ torch.set_grad_enabled(False)
 figures.loss_curve(records, "decoder")
 
 # %% [markdown]
-# What can such a decoder do? It is asked for our two scenes:
+# What can such a decoder do? The whitening is folded in, and it is asked for our two scenes:
 
 # %%
+recipe.finish(trainer.ema)
 young, condition = trainer.ema.eval(), trainer.ema.condition(z_i, silence.repeat(2))
 noise = noise_stream((2, 3, side, side), generators(0, 2), device)
 early = last(ddim(young.diffusion, lambda x_t, t: young(x_t, t, condition=condition), noise, 15)).clamp(-1, 1)

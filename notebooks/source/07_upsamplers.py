@@ -476,6 +476,9 @@ print(by_hand[0, 0, 1:4, 1:4].numpy().round(3))
 more = {"cpu": TrainConfig(steps=100, batch=32, lr=8e-4, warmup=10, ema=0.97),
         "gpu": TrainConfig(steps=2000, batch=256, lr=8e-4)}[profile]  # fmt: skip
 
+def answers(model, low, x_t, t):
+    return model(x_t, t, low)
+
 def go_on(spoil):
     def loss(model, batch, rng):
         high, low = batch
@@ -487,9 +490,6 @@ def go_on(spoil):
         last_losses = [record.loss for record in train(model, loss, batches(recipe, more), more, trainer=trainer)][-20:]
     print(f"loss {sum(last_losses) / 20:.4f}")
     return trainer.ema.eval()
-
-def answers(model, low, x_t, t):
-    return model(x_t, t, low)
 
 # %%
 def half_spoiled(low, rng):
