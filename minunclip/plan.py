@@ -58,8 +58,13 @@ class Plan:
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    """The weights of a convolution in the order that is quicker in half precision; others as they are."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+    """Weights of a convolution in half precision, in the order that is quicker there; others as they are.
+
+    In float32 it is no quicker, and GroupNorm less exact: 1e-5 off diffusers, not 1e-6.
+    """
+    if tensor.ndim != 4 or tensor.dtype.itemsize > 2:
+        return tensor
+    return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def fill(stage: Stage, weights: dict[str, Tensor]) -> None:

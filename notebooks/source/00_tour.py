@@ -36,7 +36,7 @@ plots.show(drawing.image, [caption], seed=seed)
 # Change the caption or the seed and run the cell again. The rest of the notebook follows your caption.
 #
 # Do not expect a masterpiece: the shipped models were trained on one thread of a small CPU. One thing comes out right
-# nearly always. Of two things, the prior still mixes up now and then which has which colour. Section 5 counts, and
+# nearly always. Of two things, the prior still often mixes up which has which colour. Section 5 counts, and
 # [data/README.md](../data/README.md) has the numbers.
 #
 # **What you will see**
