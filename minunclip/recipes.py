@@ -84,7 +84,7 @@ class PriorRecipe(Recipe):
     dataset = Scenes("train", ENDLESS, seed=2)
     levels = 4                              # noise levels per caption: they share the caption's prefix
     profiles = {
-        "cpu": TrainConfig(steps=1500, batch=128, lr=1.2e-3, ema=0.99),
+        "cpu": TrainConfig(steps=2200, batch=128, lr=1.2e-3, ema=0.99),
         "gpu": TrainConfig(steps=12000, batch=512, lr=1.2e-3),
     }
 

@@ -53,6 +53,14 @@ def test_the_peak_and_where_it_comes(folder):
     assert row == "| disk | cpu | bfloat16 | 2.8 GB, prior |  | 20 |" and note == "*Measured on a machine.*"
 
 
+def test_fewer_steps_are_told_beside_the_seconds(folder):
+    found = measured.read(folder / "memory.json")
+    for run in found["runs"].values():
+        run["steps"] = 2
+    (folder / "memory.json").write_text(json.dumps(found))
+    assert "| 20 (2 steps a stage) |" in measured.memory_table(folder)
+
+
 def test_nothing_measured_is_said(tmp_path):
     assert measured.karlo_table(tmp_path) == measured.memory_table(tmp_path) == "*Not measured yet on this copy.*"
 

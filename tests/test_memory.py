@@ -16,7 +16,7 @@ from minunclip.clip import CLIP
 from minunclip.decoder import Decoder
 from minunclip.layouts import Source, split_qkv
 from minunclip.memory import MODES, OneAtATime, best_dtype, choose, free_ram
-from minunclip.plan import Plan, network_of, plan
+from minunclip.plan import Plan, channels_last, network_of, plan
 from minunclip.prior import DiffusionPrior
 from minunclip.unclip import Settings, UnCLIP
 from minunclip.upsampler import Upsampler
@@ -285,3 +285,10 @@ def test_a_container_may_have_less_than_the_machine(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text(f"{8 * GB}\n")
     (tmp_path / "memory.stat").write_text(f"anon {3 * GB}\nfile {5 * GB}\n")  # the file cache can be given back
     assert free_ram(tmp_path) == 5 * GB
+
+
+@pytest.mark.parametrize("dtype, last", [(torch.bfloat16, True), (torch.float16, True), (torch.float32, False)])
+def test_convolutions_have_their_channels_last_in_half_precision_only(dtype, last):
+    weight = torch.randn(4, 6, 3, 3).to(dtype)
+    assert channels_last(weight).is_contiguous(memory_format=torch.channels_last) == last
+    assert torch.equal(channels_last(weight), weight) and channels_last(weight[0, 0]).is_contiguous()

@@ -590,7 +590,7 @@ figures.curves({name: (range(1, len(line) + 1), line) for name, line in lines.it
 # Our decoder learns from whitened embeddings. Afterwards there need be no extra layer for this: the first thing that
 # happens to $z_i$ is a linear layer anyway, and whitening can be *folded* into its weights. (Not before: in a layer
 # that is given $z_i$ as it is, a step of the optimiser moves each weight by as much as any other, so what the narrow
-# axes tell would be learned a hundred times more slowly. Which colour is where, for example: in pictures of two things,
+# axes tell would be learned far more slowly. Which colour is where, for example: in pictures of two things,
 # the axes that know it vary very little.)
 #
 # ### Exercise 4: Folding · ●●○ medium · 6 minutes
