@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from .clip import CLIP
 from .scenes import Item, Scene, Scenes
+from .text import Text
 from .train import TrainConfig
 
 ENDLESS = 10**9
@@ -40,9 +41,20 @@ class Recipe:
         """Change the trained model in place, where a recipe wants that."""
 
 
-def diffusion_loss(model, images: Tensor, denoiser, rng: torch.Generator) -> Tensor:
-    """The mean loss of pictures at random timesteps."""
-    t = torch.randint(model.diffusion.config.steps, (len(images),), generator=rng)
+def random_timesteps(count: int, steps: int, rng: torch.Generator, noisy: float = 0.0) -> Tensor:
+    """Random timesteps (count,), each equally likely, but a share `noisy` of them from the noisiest four tenths.
+
+    What stands where is settled while there is more noise than picture. Where noise is low the answer is in
+    plain sight, and a network has no reason to learn to look for it in its condition.
+    """
+    high = torch.rand(count, generator=rng) < noisy
+    lowest = high * (6 * steps // 10)                                                   # (count,)
+    return lowest + (torch.rand(count, generator=rng) * (steps - lowest)).long()
+
+
+def diffusion_loss(model, images: Tensor, denoiser, rng: torch.Generator, noisy: float = 0.0) -> Tensor:
+    """The mean loss of pictures at `random_timesteps`."""
+    t = random_timesteps(len(images), model.diffusion.config.steps, rng, noisy)
     eps = torch.randn(images.shape, generator=rng)
     device = model.device
     return model.diffusion.loss(denoiser, images.to(device), t.to(device), eps.to(device)).mean()
@@ -54,14 +66,20 @@ def encode(clip: CLIP, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def embeddings(clip: CLIP, scenes: Scenes, count: int) -> tuple[Tensor, Tensor]:
-    """z_i and z_t of the first scenes of a dataset, (count, D) each, on the CPU."""
-    z_i, z_t = [], []
+def encoded(clip: CLIP, scenes: Scenes, count: int) -> tuple[Tensor, Text]:
+    """z_i (count, D) of the first scenes of a dataset, and their captions encoded, on the CPU."""
+    z_i, texts = [], []
     for start in range(0, count, 256):
         batch = collate([scenes[i] for i in range(start, min(start + 256, count))])
         z_i.append(encode(clip, batch.images).cpu())
-        z_t.append(clip.encode_text(batch.captions).embed.cpu())
-    return torch.cat(z_i), torch.cat(z_t)
+        texts.append(clip.encode_text(batch.captions).to("cpu"))
+    return torch.cat(z_i), Text.cat(*texts)
+
+
+def embeddings(clip: CLIP, scenes: Scenes, count: int) -> tuple[Tensor, Tensor]:
+    """z_i and z_t of the first scenes of a dataset, (count, D) each, on the CPU."""
+    z_i, text = encoded(clip, scenes, count)
+    return z_i, text.embed
 
 
 def drop(captions: list[str], probability: float, rng: torch.Generator) -> list[str]:

@@ -43,11 +43,6 @@ class Prefix:
     past: list[KeyValue]                    # per block, each (B, heads, context + 1, head width)
     mask: Tensor                            # (B, context + 1) bool
 
-    def repeat(self, n: int) -> Prefix:
-        """Each caption n times in a row."""
-        past = [(k.repeat_interleave(n, dim=0), v.repeat_interleave(n, dim=0)) for k, v in self.past]
-        return Prefix(past, self.mask.repeat_interleave(n, dim=0))
-
 
 class DiffusionPrior(Stage):
     """P(z_i | y): predicts the clean z_i, in whitened space, from a noised one and a caption.
@@ -113,11 +108,5 @@ class DiffusionPrior(Stage):
         return torch.cat([seen, new], dim=-1)
 
     def loss(self, z_i: Tensor, text: Text, t: Tensor, eps: Tensor) -> Tensor:
-        """The mean squared error of the clean z_i, per example: (n B,).
-
-        z_i (B, D) raw; t (n B,) and eps (n B, D): n noise levels for each caption share its prefix.
-        """
-        n = len(t) // len(z_i)
-        prefix = self.prefix(text).repeat(n)
-        x_0 = self.whiten(z_i).repeat_interleave(n, dim=0)
-        return self.diffusion.loss(lambda x_t, t: self(x_t, t, prefix), x_0, t, eps)
+        """The mean squared error of the clean z_i (B, D), raw, at timesteps t (B,) with noise eps (B, D): (B,)."""
+        return self.diffusion.loss(lambda x_t, t: self(x_t, t, text), self.whiten(z_i), t, eps)

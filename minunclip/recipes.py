@@ -6,8 +6,6 @@ A recipe is a small object: `dataset` and `collate` make the batches, `build` th
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -17,13 +15,12 @@ from .decoder import Decoder, DecoderConfig
 from .degrade import degrade, gaussian_blur
 from .diffusion import DiffusionConfig
 from .judge import Judge, labels
-from .prior import DiffusionPrior, PriorConfig
-from .recipes_ar import ARPriorRecipe
+from .recipes_prior import ARPriorRecipe, CaptionRecipe, PriorRecipe
 from .scenes import VOCABULARY, Item, Scenes, render, to_tensor
 from .train import TrainConfig
 from .unet import UNetConfig
 from .upsampler import Upsampler, UpsamplerConfig
-from .whitening import Whitening, centre_and_spread
+from .whitening import Whitening
 
 NEED_CLIP = ("prior", "ar-prior", "decoder")
 
@@ -78,42 +75,7 @@ class JudgeRecipe(Recipe):
         return model.loss((batch.images + level * noise).to(model.device), labels(batch.scenes))
 
 
-class PriorRecipe(Recipe):
-    """Captions and pictures through the frozen CLIP; one caption in ten is dropped (unCLIP section 2.2)."""
-
-    dataset = Scenes("train", ENDLESS, seed=2)
-    levels = 4                              # noise levels per caption: they share the caption's prefix
-    profiles = {
-        "cpu": TrainConfig(steps=2200, batch=128, lr=1.2e-3, ema=0.99),
-        "gpu": TrainConfig(steps=12000, batch=512, lr=1.2e-3),
-    }
-
-    def __init__(self, clip: CLIP):
-        self.clip = clip
-
-    def build(self) -> DiffusionPrior:
-        prior = DiffusionPrior(PriorConfig(
-            z_width=128, text_width=128, context=32, width=128, layers=4, heads=4,
-            diffusion=DiffusionConfig(target="x0", clip=5.0),
-        ))  # fmt: skip
-        z_i, _ = embeddings(self.clip, self.dataset, self.statistics)
-        mean, std = centre_and_spread(z_i)
-        prior.mean.copy_(mean[None])
-        prior.std.copy_(std[None])
-        return prior
-
-    def loss(self, model: DiffusionPrior, batch: Batch, rng: torch.Generator) -> Tensor:
-        z_i = encode(self.clip, batch.images)
-        captions = drop(batch.captions, 0.1, rng)
-        with torch.no_grad():
-            text = self.clip.encode_text(captions)
-        n = self.levels * len(z_i)
-        t = torch.randint(model.diffusion.config.steps, (n,), generator=rng).to(z_i.device)
-        eps = torch.randn(n, z_i.shape[1], generator=rng).to(z_i.device)
-        return model.loss(z_i, text, t, eps).mean()
-
-
-class DecoderRecipe(Recipe):
+class DecoderRecipe(CaptionRecipe):
     """Pictures from z_i (dropped one time in ten) and the caption (every other time), unCLIP section 2.1."""
 
     dataset = Scenes("train", ENDLESS, seed=3)
@@ -130,29 +92,25 @@ class DecoderRecipe(Recipe):
         "gpu": TrainConfig(steps=20000, batch=384, lr=1.5e-3, ema=0.9995, warmup=500),
     }
 
-    def __init__(self, clip: CLIP):
-        self.clip = clip
-
     def build(self) -> Decoder:
-        """A new decoder. It learns from whitened embeddings: which colour is where is told by axes that hardly vary."""
-        self.whiten_z, self.whiten_text = map(Whitening.of, embeddings(self.clip, self.dataset, self.statistics))
+        """A new decoder. It learns from whitened z_i too: which colour is where is told by axes that hardly vary."""
+        self.whiten_z = Whitening.of(self.measure()[0])
         return Decoder(self.config)
 
     def loss(self, model: Decoder, batch: Batch, rng: torch.Generator) -> Tensor:
         z_i = self.whiten_z(encode(self.clip, batch.images))
-        with torch.no_grad():
-            text = self.clip.encode_text(drop(batch.captions, 0.5, rng))
-        text = replace(text, embed=self.whiten_text(text.embed))
+        text, _ = self.read(drop(batch.captions, 0.5, rng))
         z_i = model.with_dropped(z_i, (torch.rand(len(z_i), generator=rng) < 0.1).to(z_i.device))
         condition = model.condition(z_i, text)
-        return diffusion_loss(model, batch.images, lambda x_t, t: model(x_t, t, condition=condition), rng)
+        return diffusion_loss(model, batch.images, lambda x_t, t: model(x_t, t, condition=condition), rng, noisy=0.5)
 
     @torch.no_grad()
     def finish(self, model: Decoder) -> None:
         """Fold the whitening into the first layers: from now on the decoder takes embeddings as they are."""
         for layer in (model.z_to_time, model.z_to_tokens):
             self.whiten_z.fold_into(layer)
-        self.whiten_text.fold_into(model.text_to_time)
+        self.whiten_embed.fold_into(model.text_to_time)
+        self.whiten_tokens.fold_into(model.text_to_tokens)
         model.null_z.copy_(self.whiten_z.undo(model.null_z))
 
 

@@ -41,3 +41,29 @@ class Whitening:
         """A layer that took whitened numbers takes them as they are from now on, and computes the same."""
         linear.weight.div_(self.std.to(linear.weight.device))
         linear.bias.sub_(linear.weight @ self.mean.to(linear.weight.device))
+
+
+@dataclass(frozen=True)
+class PCAWhitening:
+    """x -> (x - mean) @ matrix: along the principal axes, wherever they point, and each brought to about unit size.
+
+    mean (D,), matrix (D, D). For embeddings whose own axes are not their principal ones, as those of single tokens.
+    """
+
+    mean: Tensor
+    matrix: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor) -> PCAWhitening:
+        """What whitens these samples (N, D)."""
+        axes = torch.linalg.eigh(x.T.cov()).eigenvectors                                # (D, D), in columns
+        return cls(x.mean(dim=0), axes / centre_and_spread(x @ axes)[1])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (x - self.mean.to(x.device)) @ self.matrix.to(x.device)
+
+    @torch.no_grad()
+    def fold_into(self, linear: nn.Linear) -> None:
+        """A layer that took whitened numbers takes them as they are from now on, and computes the same."""
+        linear.weight.copy_(linear.weight @ self.matrix.T.to(linear.weight.device))
+        linear.bias.sub_(linear.weight @ self.mean.to(linear.weight.device))

@@ -179,25 +179,6 @@ def test_the_prefix_equals_the_uncached_computation(prior, text):
         torch.testing.assert_close(prior(x_t, steps, prefix), prior(x_t, steps, text), rtol=0, atol=0)
 
 
-@torch.no_grad()
-def test_a_repeated_prefix_equals_repeated_captions(prior, text):
-    x_t, t = normal(6, 20), torch.full((6,), 55)
-    torch.testing.assert_close(
-        prior(x_t, t, prior.prefix(text).repeat(2)), prior(x_t, t, text.repeat(2)), rtol=1e-4, atol=1e-5
-    )
-
-
-def test_the_loss_of_n_levels_is_that_of_each_alone(prior, text):
-    z_i, t = normal(3, 20, seed=7), torch.arange(12) * 80
-    eps = normal(12, 20, seed=8)
-    together = prior.loss(z_i, text, t, eps)
-    assert together.shape == (12,)
-    for row in range(12):
-        i = slice(row // 4, row // 4 + 1)
-        alone = prior.loss(z_i[i], text[i], t[row : row + 1], eps[row : row + 1])
-        torch.testing.assert_close(together[row : row + 1], alone, rtol=1e-4, atol=1e-5)
-
-
 def test_the_loss_is_the_mean_squared_error_of_the_whitened_z_i(prior, text):
     z_i, t, eps = normal(3, 20, seed=7), torch.tensor([5, 300, 990]), normal(3, 20, seed=8)
     x_0 = prior.whiten(z_i)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import randomise
 
-from minunclip.batches import batches, drop, embeddings
+from minunclip.batches import batches, drop, embeddings, encoded, random_timesteps
 from minunclip.clip import CLIP
 from minunclip.recipes import ClipRecipe, recipe_for
 from minunclip.scenes import Scenes
@@ -49,20 +49,54 @@ def test_the_prior_takes_its_statistics_from_training_pictures(clip):
     torch.testing.assert_close(z.var(dim=0), raw / (raw + 1e-5 * raw.max()), rtol=0, atol=1e-3)
 
 
+def test_the_prior_learns_from_whitened_captions_and_then_takes_them_as_they_are(clip):
+    recipe = recipe_for("prior", clip)
+    recipe.statistics = 300
+    young = randomise(recipe.build())
+    finished = copy.deepcopy(young)
+    recipe.finish(finished)
+    text = clip.encode_text([recipe.dataset[i].caption for i in range(300)])
+    for name, whiten, x in (
+        ("embed_in", recipe.whiten_embed, text.embed),
+        ("tokens_in", recipe.whiten_tokens, text.tokens[text.mask]),
+    ):
+        spread = whiten(x).T.cov()
+        assert (spread - spread.diagonal().diag()).abs().max() < 0.05 and spread.diagonal().max() < 1.01
+        expected = getattr(young, name)(whiten(x))
+        scale = expected.abs().max().item()
+        torch.testing.assert_close(getattr(finished, name)(x), expected, rtol=0, atol=1e-4 * scale)
+        assert (getattr(young, name)(x) - expected).abs().max() > 0.01 * scale  # the layer had to change
+
+
+def test_half_of_the_timesteps_are_as_noisy_as_asked():
+    rng = torch.Generator().manual_seed(0)
+    plain, noisy = random_timesteps(20000, 1000, rng), random_timesteps(20000, 1000, rng, noisy=0.5)
+    assert random_timesteps(20000, 1000, rng, noisy=1.0).min() == 600
+    for t, share in ((plain, 0.4), (noisy, 0.7)):
+        assert t.dtype == torch.int64 and t.min() == 0 and t.max() == 999
+        assert (t >= 600).float().mean().item() == pytest.approx(share, abs=0.015)
+    assert (noisy[noisy >= 600] >= 800).float().mean().item() == pytest.approx(0.5, abs=0.02)  # evenly there
+
+
 def test_the_decoder_learns_from_whitened_embeddings_and_then_takes_them_as_they_are(clip):
     recipe = recipe_for("decoder", clip)
     recipe.statistics = 500
     young = randomise(recipe.build())
     finished = copy.deepcopy(young)
     recipe.finish(finished)
-    z_i, z_t = embeddings(clip, recipe.dataset, 500)
-    for name, z in (("z_to_time", z_i), ("z_to_tokens", z_i), ("text_to_time", z_t)):
-        mean, std = z.mean(dim=0), z.std(dim=0)
-        white = (z - mean) / (std**2 + 1e-5 * std.max() ** 2).sqrt()
+    z_i, text = encoded(clip, recipe.dataset, 500)
+    white_z = (z_i - z_i.mean(dim=0)) / (z_i.var(dim=0) + 1e-5 * z_i.var(dim=0).max()).sqrt()
+    read, tokens = recipe.read([recipe.dataset[i].caption for i in range(500)])[0], text.tokens[text.mask]
+    for name, white, raw in (
+        ("z_to_time", white_z, z_i),
+        ("z_to_tokens", white_z, z_i),
+        ("text_to_time", read.embed, text.embed),
+        ("text_to_tokens", recipe.whiten_tokens(tokens), tokens),
+    ):
         expected = getattr(young, name)(white)
         scale = expected.abs().max().item()
-        torch.testing.assert_close(getattr(finished, name)(z), expected, rtol=0, atol=1e-4 * scale)
-        assert (getattr(young, name)(z) - expected).abs().max() > 0.01 * scale  # the layer had to change
+        torch.testing.assert_close(getattr(finished, name)(raw), expected, rtol=0, atol=1e-4 * scale)
+        assert (getattr(young, name)(raw) - expected).abs().max() > 0.01 * scale  # the layer had to change
     null = finished.z_to_time(finished.null_z), young.z_to_time(young.null_z)
     torch.testing.assert_close(*null, rtol=1e-3, atol=1e-3)
 

@@ -24,7 +24,7 @@ from minunclip.judge import Judge
 from minunclip.manipulations import as_image_embedding, decode
 from minunclip.metrics import Share, fidelity
 from minunclip.prior import DiffusionPrior, PriorConfig
-from minunclip.recipes import PriorRecipe
+from minunclip.recipes_prior import PriorRecipe
 from minunclip.samplers import ddim, generators, last, noise_stream
 from minunclip.scenes import Scenes, Statement, Thing, render, to_tensor
 from minunclip.text import Text
@@ -465,8 +465,7 @@ checks.prior_loss(prior_loss)
 #
 # </details>
 #
-# Try to find it in [prior.py](../minunclip/prior.py): `loss` there first whitens $z_i$, and takes several noise levels
-# for each caption, since these can share one prefix.
+# Try to find it in [prior.py](../minunclip/prior.py): `loss` there first whitens $z_i$, of which more below.
 
 # %%
 g = torch.Generator().manual_seed(1)
@@ -595,7 +594,23 @@ plots.show(pictures_of(torch.cat([z, prior.whiten(z)])), ["unwhitened"] * 4 + ["
 # ## 6. Training
 #
 # The recipe knows model, data and settings. It encodes pictures and captions with the frozen CLIP, replaces one caption
-# in ten by the empty one (section 8 says why), draws four noise levels for each caption, and compares.
+# in ten by the empty one (section 8 says why), adds noise, and compares. Half of the timesteps are drawn from the
+# noisiest four tenths: where $x_t$ shows little, the caption has to be read.
+#
+# It also whitens the *captions*, their tokens and their $z_t$. CLIP's text encoder says loudly which colours there are,
+# and with a small voice which thing has which. How small? We exchange the two colours of a caption, or put another
+# colour in, and see how far the vectors of three of its tokens move:
+
+# %%
+versions = ["a red star above a blue fish", "a blue star above a red fish", "a red star above a green fish"]
+ours, swapped, other = clip.encode_text(versions).tokens[:, [3, 7, 8]]      # those of "star", "fish" and the end
+print(f"                      star   fish   the end      (length of a token: {ours.norm(dim=1).mean():.1f})")
+for name, tokens in {"colours exchanged": swapped, "green for blue": other}.items():
+    print(f"{name:20}" + "".join(f"{moved:7.2f}" for moved in (tokens - ours).norm(dim=1)))
+
+# %% [markdown]
+# Now the training. A network that takes whitened captions is of no use to others, who have raw ones. So at the end
+# `finish` folds the whitening into the first linear layers, whose weights then do both (notebook 06 shows how).
 
 # %%
 recipe = PriorRecipe(clip.to(device))
@@ -603,7 +618,7 @@ recipe.statistics = 1024 if profile == "cpu" else recipe.statistics          # p
 config = recipe.profiles[profile]
 if profile == "cpu":
     config = replace(config, steps=220, batch=48, warmup=20, ema=0.97)
-print(f"{config.steps} steps with {config.batch} captions and {recipe.levels * config.batch} noised z_i each")
+print(f"{config.steps} steps with {config.batch} captions each")
 
 # %%
 torch.manual_seed(0)
@@ -621,6 +636,7 @@ with torch.enable_grad():
         if record.step % max(1, config.steps // 5) == 0:
             print(f"step {record.step:4}: loss {record.loss:.3f}")
 yours, clip = trainer.ema.cpu().eval(), clip.cpu()
+recipe.finish(yours)
 
 # %%
 figures.loss_curve(records, "prior")
@@ -918,7 +934,8 @@ for n in (1, 8):
 # <details><summary>Why whiten with a mean and a spread for each axis, and not with the full covariance?</summary>
 #
 # Because the axes are principal axes here, hence uncorrelated: both are the same. For a CLIP that was not turned, the
-# spread of each axis leaves correlations, which the network has to learn; the paper's single factor leaves more.
+# spread of each axis leaves correlations, which the network has to learn; the paper's single factor leaves more. The
+# axes of tokens and of $z_t$ are no principal axes, and there the recipe takes the full covariance.
 #
 # </details>
 #
@@ -931,8 +948,9 @@ for n in (1, 8):
 #
 # ## Where to read on
 #
-# - The code: [prior.py](../minunclip/prior.py), the recipe in [recipes.py](../minunclip/recipes.py), and `best_of` in
-#   [unclip.py](../minunclip/unclip.py). Tests compare the prior with diffusers' `PriorTransformer`, number by number.
+# - The code: [prior.py](../minunclip/prior.py), the recipe in [recipes_prior.py](../minunclip/recipes_prior.py), and
+#   `best_of` in [unclip.py](../minunclip/unclip.py). Tests compare the prior with diffusers' `PriorTransformer`, number
+#   by number.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.2 for both priors, 5.1 for whether one
 #   is needed at all, 5.5 for guiding it, Appendix C and Table 3 for the sizes and for the 17.2.
 # - Notebook 05 builds the other prior of the paper, which says $z_i$ number by number.

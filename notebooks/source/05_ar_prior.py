@@ -25,7 +25,7 @@ from minunclip.manipulations import decode
 from minunclip.metrics import Share, fidelity
 from minunclip.pca import PCA
 from minunclip.plane import Panel, plane
-from minunclip.recipes_ar import ARPriorRecipe
+from minunclip.recipes_prior import ARPriorRecipe
 from minunclip.samplers import ddim, generators, last, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.train import Trainer, train
@@ -791,7 +791,7 @@ plots.show(other.sample(wishes, seed=0, size=128).image, wishes, side=192, seed=
 # ## Where to read on
 #
 # - The code: [ar_prior.py](../minunclip/ar_prior.py), [pca.py](../minunclip/pca.py), and the recipe in
-#   [recipes_ar.py](../minunclip/recipes_ar.py).
+#   [recipes_prior.py](../minunclip/recipes_prior.py).
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.2 for the components, the buckets and the
 #   dot product, section 4 and Figure 7 for pictures from the first components, Tables 1 to 3.
 # - Pictures as sentences: [Ramesh et al., 2021](https://arxiv.org/abs/2102.12092), the first DALL·E, and

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 # %%
 from minunclip import checks, figures, plots
-from minunclip.batches import batches, drop, encode
+from minunclip.batches import batches, drop, encode, random_timesteps
 from minunclip.decoder import Condition, DecoderConfig
 from minunclip.diffusion import Diffusion, DiffusionConfig
 from minunclip.draw import best_device
@@ -584,14 +584,14 @@ figures.curves({name: (range(1, len(line) + 1), line) for name, line in lines.it
                "their share of the variance")  # fmt: skip
 
 # %% [markdown]
-# (The whitened line bends a little: `centre_and_spread` raises the smallest deviations somewhat, because an axis that
-# hardly varies at all carries noise and not facts.)
+# (The whitened line bends a little: `centre_and_spread` raises the smallest deviations somewhat, or what is noise in
+# the narrowest axes would count as much as facts.)
 #
 # Our decoder learns from whitened embeddings. Afterwards there need be no extra layer for this: the first thing that
 # happens to $z_i$ is a linear layer anyway, and whitening can be *folded* into its weights. (Not before: in a layer
 # that is given $z_i$ as it is, a step of the optimiser moves each weight by as much as any other, so what the narrow
 # axes tell would be learned far more slowly. Which colour is where, for example: in pictures of two things,
-# the axes that know it vary very little.)
+# the axes that know it vary very little.) The recipe whitens captions too, for the same reason: notebook 04, section 6.
 #
 # ### Exercise 4: Folding · ●●○ medium · 6 minutes
 #
@@ -776,7 +776,8 @@ for name, case in {"z_i and the caption": ~lost_z & ~lost_text, "z_i alone": ~lo
 # %% [markdown]
 # (Section 5.1 of the paper says that the embedding is dropped 5% of the time. The two numbers agree if it means the
 # cases where *nothing* is left.) A dropped caption is the empty one. A dropped $z_i$ is replaced by a vector of its
-# own, which is learned like any weight. A new decoder, and the loss of one batch by hand:
+# own, which is learned like any weight. And half of the timesteps come from the noisiest four tenths: what stands where
+# is settled there. A new decoder, and the loss of one batch by hand:
 
 # %%
 recipe = DecoderRecipe(clip)
@@ -791,11 +792,10 @@ plots.show(batch.images[:8], columns=8, side=96, title="from the first batch")
 # %%
 def loss_by_hand(model, batch, rng):
     z = recipe.whiten_z(encode(clip, batch.images))
-    text = clip.encode_text(drop(batch.captions, 0.5, rng))
-    text = replace(text, embed=recipe.whiten_text(text.embed))
+    text, _ = recipe.read(drop(batch.captions, 0.5, rng))                      # encoded, and whitened as well
     lost = (torch.rand(len(z), generator=rng) < 0.1).to(device)
     z = torch.where(lost[:, None], model.null_z, z)
-    t = torch.randint(1000, (len(z),), generator=rng).to(device)
+    t = random_timesteps(len(z), 1000, rng, noisy=0.5).to(device)
     eps = torch.randn(batch.images.shape, generator=rng).to(device)
     return model.diffusion.loss(lambda x_t, t: model(x_t, t, z, text), batch.images.to(device), t, eps).mean()
 
