@@ -1,0 +1,63 @@
+"""The recipe of the autoregressive prior."""
+
+import pytest
+import torch
+from ar_helpers import round_trip
+from helpers import TINY_CLIP, randomise
+
+from minunclip.batches import Batch, batches
+from minunclip.clip import CLIP
+from minunclip.recipes_prior import ARPriorRecipe
+from minunclip.train import TrainConfig, Trainer
+
+
+@pytest.fixture(scope="module")
+def recipe() -> ARPriorRecipe:
+    recipe = ARPriorRecipe(randomise(CLIP(TINY_CLIP)))
+    recipe.statistics = 64
+    return recipe
+
+
+def test_the_recipe_keeps_the_components_that_hold_its_share_of_the_variance(recipe):
+    prior, clip = recipe.build(), recipe.clip
+    with torch.no_grad():
+        z_i = clip.encode_image(torch.stack([recipe.dataset[i].image() for i in range(64)]))
+    held = torch.linalg.svdvals(z_i - z_i.mean(dim=0)).square().cumsum(dim=0)
+    k = prior.config.components
+    share = recipe.share * held[-1] * torch.tensor([1 - 1e-6, 1 + 1e-6])
+    assert held[k - 1] >= share[0] and (k == 1 or held[k - 2] < share[1])
+    assert (prior.config.z_width, prior.config.text_width, prior.config.context) == (12, 16, 32)
+    round_trip(prior, prior.whiten(z_i))
+
+
+def test_the_recipe_trains_in_bf16(recipe):
+    config = TrainConfig(steps=2, batch=4)
+    torch.manual_seed(0)
+    trainer = Trainer(recipe.build(), config)
+    before, low = trainer.model.bucket_out.weight.clone(), trainer.model.low.clone()
+    for batch in batches(recipe, config)(0):
+        value, norm = trainer.update(recipe.loss, batch)
+        assert 2 < value < 7 and norm > 0  # about log 64 = 4.2
+    assert not torch.equal(before, trainer.model.bucket_out.weight)
+    assert torch.equal(low, trainer.model.low) and torch.equal(low, trainer.ema.low)
+
+
+def test_the_recipe_drops_captions_but_not_what_their_dot_says(recipe):
+    """One row in ten has the empty caption and its z_t; the dot product stays that of the true pair."""
+    seen, said = {}, [recipe.dataset[i % 40].caption for i in range(600)]
+
+    class Spy(torch.nn.Module):
+        def loss(self, z_i, text, z_t):
+            seen.update(text=text, z_t=z_t)
+            return z_i.sum(dim=1)
+
+    recipe.build()
+    recipe.loss(Spy(), Batch(torch.zeros(600, 3, 32, 32), said, []), torch.Generator().manual_seed(0))
+    (true, z_t), (empty, _) = recipe.read(said), recipe.read([""])
+    torch.testing.assert_close(seen["z_t"], recipe.clip.encode_text(said).embed)
+    torch.testing.assert_close(seen["z_t"], z_t)
+    dropped = (seen["text"].embed == empty.embed).all(dim=1)
+    assert 0.06 < dropped.float().mean() < 0.14
+    assert torch.equal(seen["text"].mask.sum(dim=1)[dropped], empty.mask.sum(dim=1).expand(int(dropped.sum())))
+    torch.testing.assert_close(seen["text"].tokens[~dropped], true.tokens[~dropped])
+    torch.testing.assert_close(seen["text"].embed[~dropped], true.embed[~dropped])
