@@ -35,8 +35,8 @@ plots.show(drawing.image, [caption], seed=seed)
 # %% [markdown]
 # Change the caption or the seed and run the cell again. The rest of the notebook follows your caption.
 #
-# Do not expect a masterpiece: the shipped models were trained on one thread of a small CPU. One thing comes out right
-# nearly always. Of two things, the prior still often mixes up which has which colour. Section 5 counts, and
+# Do not expect a masterpiece: the shipped models were trained on single threads of a small CPU. One thing comes out
+# right nearly always, and two most of the time; three seldom do. Section 5 counts, and
 # [data/README.md](../data/README.md) has the numbers.
 #
 # **What you will see**

@@ -791,8 +791,9 @@ figures.curves({wish: (scales, [variety(z, known_i) for z in swept[wish]]) for w
 
 # %% [markdown]
 # At $w = 0$ the caption is ignored, and variety is that of all pictures. The more the caption says, the less variety is
-# left, and rightly so. Guidance pulls all of them together, also where the caption leaves things open. And what becomes
-# of the numbers? The whitened ones are of size 1 in training:
+# left, and rightly so. Beyond $w = 1$ the draws of a caption that says much move closer together; those of one that
+# leaves much open may even spread, but where to? The whitened numbers are of size 1 in training, and true $z_i$ lie
+# among the known ones:
 
 # %%
 for w, *draws in zip(scales, *swept.values(), strict=True):
@@ -802,9 +803,9 @@ for w, *draws in zip(scales, *swept.values(), strict=True):
           f"among the known z_i: {Share(int(inside(z, known_i).sum()), len(z))}")  # fmt: skip
 
 # %% [markdown]
-# That is guidance as in the plane of notebook 03: first what fits badly becomes rare, then diversity goes, then
-# samples leave the data. The authors write that "guiding the prior hurt results" (section 5.5) and guide the decoder
-# only. Karlo's default for the prior, on the other hand, is 4. Our cascade leaves it at 1.
+# That is guidance as in the plane of notebook 03: what fits badly becomes rare, and then samples leave the data. The
+# authors write that "guiding the prior hurt results" (section 5.5) and guide the decoder only. Karlo's default for the
+# prior, on the other hand, is 4. Our cascade leaves it at 1.
 #
 # **Feel it.** Six draws for one caption and where they lie, among all $z_i$, on the two longest axes. Move the slider;
 # these pages were made beforehand, no kernel is needed.

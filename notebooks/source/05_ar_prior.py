@@ -164,7 +164,7 @@ def pairs(split, seed, count):
     return items, clip.encode_image(collate(items).images), clip.encode_text([item.caption for item in items])
 
 _, known_i, known_text = pairs("train", 40, 1024)
-items, z_i, text = pairs("test", 41, 240)
+items, z_i, text = pairs("test", 41, 150)
 captions, known_t, z_t = [item.caption for item in items], known_text.embed, text.embed
 print(f"{len(known_i)} known pairs, {len(z_i)} unseen ones, {z_i.shape[1]} numbers in each embedding")
 
@@ -504,7 +504,7 @@ recipe = ARPriorRecipe(clip.to(device))
 recipe.statistics = 1024 if profile == "cpu" else recipe.statistics          # pictures for components and buckets
 config = recipe.profiles[profile]
 if profile == "cpu":
-    config = replace(config, steps=160, batch=64, warmup=16, ema=0.97)
+    config = replace(config, steps=100, batch=64, warmup=10, ema=0.97)
 print(f"{config.steps} steps with {config.batch} sentences each")
 
 # %%

@@ -784,7 +784,7 @@ recipe = DecoderRecipe(clip)
 recipe.statistics = 1024                                    # pictures for the whitening; the full training takes more
 torch.manual_seed(0)
 model = recipe.build().to(device)
-config = {"cpu": TrainConfig(steps=200, batch=32, lr=2e-3, warmup=20, ema=0.98),
+config = {"cpu": TrainConfig(steps=150, batch=32, lr=2e-3, warmup=20, ema=0.98),
           "gpu": recipe.profiles["gpu"]}[profile]  # fmt: skip
 batch = next(batches(recipe, config)(0))
 plots.show(batch.images[:8], columns=8, side=96, title="from the first batch")

@@ -777,7 +777,8 @@ figures.heatmap(torch.tensor(list(table.values())), list(table), ["right", "swap
 # Figure 14 of the paper shows the same failure from a caption: "a red cube on top of a blue cube" comes out in every
 # arrangement, more often than with GLIDE, whose decoder has nothing but the caption. unCLIP's decoder reads the
 # caption, too; the authors hoped that it would help to bind, and found "little help in this area" (section 2.1).
-# Compare *right* and *swapped* from row to row: does it help here? With many pairs:
+# Compare *right* and *swapped* from row to row: does it help here? (Our prior and decoder learned from *whitened*
+# embeddings and captions, so that directions are heard which hardly vary: notebooks 04 and 06.) With many pairs:
 
 # %%
 paper.table("attribute_binding", "colours of two things")
