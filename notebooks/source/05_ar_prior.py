@@ -505,7 +505,7 @@ recipe = ARPriorRecipe(clip.to(device))
 config = recipe.profiles[profile]
 if profile == "cpu":
     recipe.statistics, recipe.share = 1024, 0.99            # pictures for components and buckets; and how many to keep
-    config = replace(config, steps=250, warmup=20, ema=0.97)
+    config = replace(config, steps=180, lr=3e-3, warmup=20, ema=0.97)
 print(f"{config.steps} steps with {config.batch} sentences each")
 
 # %%
