@@ -49,8 +49,17 @@ def test_the_prior_takes_its_statistics_from_training_pictures(clip):
     torch.testing.assert_close(z.var(dim=0), raw / (raw + 1e-5 * raw.max()), rtol=0, atol=1e-3)
 
 
-def test_the_prior_learns_from_whitened_captions_and_then_takes_them_as_they_are(clip):
-    recipe = recipe_for("prior", clip)
+def assert_folded(young, finished, name: str, white: torch.Tensor, raw: torch.Tensor) -> None:
+    """The finished model's layer makes of raw numbers what the young one's made of whitened ones."""
+    expected = getattr(young, name)(white)
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(getattr(finished, name)(raw), expected, rtol=0, atol=1e-4 * scale)
+    assert (getattr(young, name)(raw) - expected).abs().max() > 0.01 * scale  # the layer had to change
+
+
+@pytest.mark.parametrize("stage", ["prior", "ar-prior"])
+def test_a_prior_learns_from_whitened_captions_and_then_takes_them_as_they_are(stage, clip):
+    recipe = recipe_for(stage, clip)
     recipe.statistics = 300
     young = randomise(recipe.build())
     finished = copy.deepcopy(young)
@@ -62,10 +71,7 @@ def test_the_prior_learns_from_whitened_captions_and_then_takes_them_as_they_are
     ):
         spread = whiten(x).T.cov()
         assert (spread - spread.diagonal().diag()).abs().max() < 0.05 and spread.diagonal().max() < 1.01
-        expected = getattr(young, name)(whiten(x))
-        scale = expected.abs().max().item()
-        torch.testing.assert_close(getattr(finished, name)(x), expected, rtol=0, atol=1e-4 * scale)
-        assert (getattr(young, name)(x) - expected).abs().max() > 0.01 * scale  # the layer had to change
+        assert_folded(young, finished, name, whiten(x), x)
 
 
 def test_half_of_the_timesteps_are_as_noisy_as_asked():
@@ -93,10 +99,7 @@ def test_the_decoder_learns_from_whitened_embeddings_and_then_takes_them_as_they
         ("text_to_time", read.embed, text.embed),
         ("text_to_tokens", recipe.whiten_tokens(tokens), tokens),
     ):
-        expected = getattr(young, name)(white)
-        scale = expected.abs().max().item()
-        torch.testing.assert_close(getattr(finished, name)(raw), expected, rtol=0, atol=1e-4 * scale)
-        assert (getattr(young, name)(raw) - expected).abs().max() > 0.01 * scale  # the layer had to change
+        assert_folded(young, finished, name, white, raw)
     null = finished.z_to_time(finished.null_z), young.z_to_time(young.null_z)
     torch.testing.assert_close(*null, rtol=1e-3, atol=1e-3)
 

@@ -498,7 +498,7 @@ for way in (token_by_token, without_counting):
 #
 # The recipe takes the diffusion prior's pictures and captions. One caption in ten is dropped, for guidance; the dot
 # product then is still that of the true pair. With the `cpu` profile your prior learns shorter sentences, of the
-# components that hold 99%: they cost a third, and a minute gets farther.
+# components that hold 99%, and not for long.
 
 # %%
 recipe = ARPriorRecipe(clip.to(device))
