@@ -10,6 +10,8 @@ when its first layer is about to run, and leave when another network runs.
 
 from __future__ import annotations
 
+import ctypes
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from .plan import Plan, fill, network_of
 from .stage import Stage
 
 MODES = ("resident", "offload", "disk")  # fastest first
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4   # glibc's malloc.h
 
 # ---- the machine ----
 
@@ -55,6 +58,18 @@ def free_ram(group: Path = Path("/sys/fs/cgroup")) -> int:
 def free_on(device: torch.device) -> int:
     """Bytes that are free where the device computes."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_ram()
+
+
+def keep_freed_memory() -> None:
+    """Ask the C library to keep large blocks that are freed, for the next tensor of their size.
+
+    By itself glibc hands them back to the system, which then clears each page again before it lends it. At 256 pixels
+    that is a sixth of an upsampler's step. Where the C library is another one, nothing changes.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_MAX, 0)         # no block gets a mapping of its own, which ends when it is freed
+        libc.mallopt(M_TRIM_THRESHOLD, -1)  # and the heap never shrinks
 
 
 # ---- the mode ----

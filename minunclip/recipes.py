@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .batches import ENDLESS, Batch, Recipe, diffusion_loss, drop, embeddings, encode
+from .batches import CROWDED, ENDLESS, Batch, Recipe, diffusion_loss, drop, embeddings, encode
 from .clip import CLIP, CLIPConfig
 from .decoder import Decoder, DecoderConfig
 from .degrade import degrade, gaussian_blur
@@ -78,7 +78,7 @@ class JudgeRecipe(Recipe):
 class DecoderRecipe(CaptionRecipe):
     """Pictures from z_i (dropped one time in ten) and the caption (every other time), unCLIP section 2.1."""
 
-    dataset = Scenes("train", ENDLESS, seed=3)
+    dataset = Scenes("train", ENDLESS, seed=3, counts=CROWDED)
     config = DecoderConfig(
         unet=UNetConfig(
             out_channels=6, channels=64, mults=(1, 2, 2), blocks=1, attention=(1, 2), head_width=32,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .ar_prior import ARPrior, ARPriorConfig
-from .batches import ENDLESS, Batch, Recipe, drop, encode, encoded, random_timesteps
+from .batches import CROWDED, ENDLESS, Batch, Recipe, drop, encode, encoded, random_timesteps
 from .clip import CLIP
 from .diffusion import DiffusionConfig
 from .pca import PCA
@@ -24,7 +24,7 @@ class CaptionRecipe(Recipe):
     raw tokens finds everything else first, and that very late.
     """
 
-    dataset = Scenes("train", ENDLESS, seed=2)
+    dataset = Scenes("train", ENDLESS, seed=2, counts=CROWDED)
 
     def __init__(self, clip: CLIP):
         self.clip = clip

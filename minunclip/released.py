@@ -17,7 +17,7 @@ from .decoder import Decoder, DecoderConfig
 from .diffusion import DiffusionConfig
 from .download import fetch, release_of
 from .layouts import CLIP_IMAGE, CLIP_TEXT, PRIOR, PROJECTIONS, UNET, Source
-from .memory import OneAtATime, choose
+from .memory import OneAtATime, choose, keep_freed_memory
 from .original import is_original, plan_original
 from .plan import Plan, plan
 from .prior import DiffusionPrior, PriorConfig
@@ -148,6 +148,7 @@ def load_released(name_or_folder: str | Path, device="cpu", dtype=torch.float32,
     plans = plan_cascade(folder)
     sizes = [size for p in plans.values() if p for size in p.sizes(dtype).values()]
     mode = choose(memory, sizes, working_memory(plans["upsampler"].stage.config, dtype), torch.device(device))
+    keep_freed_memory()
     whole = partial(Plan.load, device=device, dtype=dtype)
     load = whole if mode == "resident" else OneAtATime(mode, device, dtype).load
     clip, prior, decoder, upsampler = (p and load(p) for p in plans.values())

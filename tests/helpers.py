@@ -98,3 +98,10 @@ def ship(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Make the library take the weights in `folder` for the shipped ones."""
     for module in ("stage", "weights"):
         monkeypatch.setattr(f"minunclip.{module}.weights_folder", lambda name: folder)
+
+
+def tamper(path: Path) -> None:
+    """Change one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)

@@ -1,22 +1,16 @@
 """The command line in this process, on a tiny cascade: pictures, one-line errors, and no file left behind."""
 
-import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from helpers import normal, randomise, ship, tiny_cascade, tiny_folder
+from helpers import ship, tamper, tiny_cascade, tiny_folder
 from PIL import Image
 
-from minunclip import doctor, draw, evaluate, model_card
+from minunclip import draw
 from minunclip.__main__ import main
-from minunclip.judge import Judge, JudgeConfig
-from minunclip.metrics import Share
 from minunclip.plots import to_pil
-from minunclip.scenes import Scenes
-from minunclip.stage import STAGES, sha256
 from minunclip.unclip import UnCLIP
 from minunclip.weights import load_cascade
 
@@ -157,12 +151,6 @@ def test_a_tampered_weight_file_is_named(tmp_path, monkeypatch, capsys):
     assert not out.exists()
 
 
-def tamper(path) -> None:
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize("arguments", [[], ["paint"], ["draw"], ["draw", CAPTION, "--seed", "x"], ["train", "unet"]])
 def test_what_cannot_be_parsed_exits_with_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as error:
@@ -190,116 +178,3 @@ def test_an_interruption_says_so(tiny, monkeypatch, capsys):
 def test_to_pil_rounds_and_clips():
     image = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0]).view(1, 1, 5).expand(3, 1, 5)
     assert np.asarray(to_pil(image))[0, :, 0].tolist() == [0, 0, 128, 255, 255]
-
-
-
-# ---- doctor
-
-
-def test_doctor_lists_every_check(tmp_path, monkeypatch, capsys):
-    ship(monkeypatch, tiny_folder(tmp_path))
-    monkeypatch.setattr(doctor, "packages", lambda: "all there")
-    assert main(["doctor"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line[6:24].strip() for line in lines] == list(doctor.CHECKS)
-    assert all(line.startswith("OK") for line in lines)
-    assert "6 files" in next(line for line in lines if "weights" in line)
-
-
-def test_doctor_finds_tampered_and_missing_weights(tmp_path, monkeypatch, capsys):
-    folder = tiny_folder(tmp_path)
-    ship(monkeypatch, folder)
-    tamper(folder / "prior.safetensors")
-    assert main(["doctor"]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(doctor.CHECKS)
-    (bad,) = [line for line in lines if line.startswith("FAIL")]
-    assert "weights" in bad and "prior.safetensors" in bad
-    shutil.rmtree(folder)
-    assert main(["doctor"]) == 1
-    assert "FAIL  weights            no weights in" in capsys.readouterr().out
-
-
-def test_doctor_survives_a_check_that_breaks(monkeypatch):
-    monkeypatch.setattr(doctor, "CHECKS", {"Python": doctor.python, "luck": lambda: 1 / 0})
-    text, healthy = doctor.report()
-    assert not healthy and "FAIL  luck               division by zero" in text
-
-
-def test_doctor_names_missing_packages(monkeypatch):
-    monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-thing"))
-    with pytest.raises(RuntimeError, match="missing no-such-thing: run `pip install"):
-        doctor.packages()
-
-
-# ---- evaluate and the model card, in small
-
-
-@pytest.fixture
-def bench(cascade) -> evaluate.Bench:
-    items = [Scenes("test")[i] for i in range(12)]
-    return evaluate.Bench(cascade, randomise(Judge(JudgeConfig(width=8))), items, 0)
-
-
-def test_groups_and_batches_of_a_bench(bench):
-    groups = [bench.group(n) for n in (1, 2, 3)]
-    assert sorted(sum(groups, [])) == list(range(12))
-    assert all(bench.items[i].statement.relations for i in bench.group(2, related=True))
-    assert [len(part) for part in bench.batches(size=5)] == [5, 5, 2]
-    assert [item for part in bench.batches(7, 3) for item in part] == bench.items[:7]
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("part", evaluate.PARTS[:-1], ids=lambda part: part.__name__)
-def test_every_part_measures_shares(bench, part):
-    rows = part(bench)
-    assert rows
-    for values in rows.values():
-        for name, value in values.items():
-            assert (isinstance(value, Share) and 0 <= value.value <= 1) or abs(value) < 100, name
-
-
-@torch.no_grad()
-def test_a_perfect_judge_scores_one(bench, monkeypatch):
-    """With a judge that knows the answers, the table of renders says 1 everywhere."""
-    known = iter([Scenes("test", seed=1)[i].scene for i in range(48)])
-    monkeypatch.setattr(bench.judge, "read", lambda images: [next(known) for _ in images])
-    (shares,) = evaluate.judge_rows(bench).values()
-    assert {share.value for share in shares.values()} == {1.0} and shares["style"].total == 48
-
-
-@torch.no_grad()
-def test_a_decoder_of_given_embeddings_depends_on_them(cascade):
-    z_i = normal(2, 12)
-    first = evaluate.decode(cascade, z_i, ["", "a star"], seed=4)
-    assert first.shape == (2, 3, 32, 32)
-    assert torch.equal(first, evaluate.decode(cascade, z_i, ["", "a star"], seed=4))
-    assert not torch.allclose(first, evaluate.decode(cascade, -z_i, ["", "a star"], seed=4), atol=1e-3)
-
-
-def test_the_results_as_a_table_and_as_json():
-    rows = {"clip": {"kind": Share(9, 10)}, "seconds": {"to 32 px": 0.456}}
-    assert evaluate.markdown(rows).splitlines()[2:] == [
-        "| **clip** | |", f"| kind | {Share(9, 10)} |", "| **seconds** | |", "| to 32 px | 0.46 |",
-    ]  # fmt: skip
-    found = json.loads(json.dumps(evaluate.as_json(rows, 10, 0, torch.device("cpu"))))
-    assert found["rows"]["clip"]["kind"] == {"value": 0.9, "interval": list(Share(9, 10).interval), "n": 10}
-    assert found["rows"]["seconds"] == {"to 32 px": 0.456}
-
-
-def test_the_model_card_lists_every_file(tmp_path, monkeypatch):
-    folder = tiny_folder(tmp_path)
-    monkeypatch.setattr(model_card, "weights_folder", lambda name: folder)
-    card = model_card.model_card("| the | table |", 1000, 7, "an abacus")
-    files = list(folder.glob("*.safetensors"))
-    assert len(files) == 6 and {file.stem for file in files} < set(STAGES)
-    for file in files:
-        assert f"`{sha256(file)[:16]}`" in card
-        assert f"`minunclip train {file.stem} " in card
-    assert all(text in card for text in ("| the | table |", "1000 captions", "seed 7", "an abacus", "8 kinds"))
-    assert "{" not in card.replace("{stage}", "")
-
-
-def test_evaluate_writes_its_files_whole(tmp_path):
-    evaluate.write(tmp_path / "new" / "a.json", "{}\n")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]

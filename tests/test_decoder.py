@@ -5,7 +5,7 @@ import torch
 from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 from einops import rearrange
 from helpers import normal, randomise, relative_error
-from test_unet import TINY, TOLERANCE, diffusers_decoder, renamed
+from unet_helpers import TINY, TOLERANCE, diffusers_decoder, renamed
 
 from minunclip.decoder import Decoder, DecoderConfig
 from minunclip.diffusion import DiffusionConfig

@@ -3,7 +3,6 @@
 nbval runs the cells; this file looks at what is saved in git. The answers to the exercises: test_checks.py.
 """
 
-import copy
 import importlib.util
 import json
 import re
@@ -13,14 +12,10 @@ import exercises
 import nbformat
 import pytest
 from exercises import NOTEBOOKS, code, read, tags
+from notebook_helpers import VIEW, dead_links, defects, missing_parts, outputs, prose
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
-VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
 TAGS = {"nbval-check-output", "nbval-ignore-output", "cost", "exercise"}
-PARTS = [  # what every notebook says, in this order
-    r"\A# \d\d · ", r"^\*\*What you will see\*\*$", r"^\*\*What you need to know before:?\*\*",
-    r"^\*\*What a whole run costs,?\*\*", r"^## Summary$", r"^## Questions$", r"^## Where to read on$",
-]  # fmt: skip
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -34,78 +29,9 @@ def load_build():
 BUILD = load_build()
 
 
-def outputs(notebook):
-    return [output for cell in code(notebook) for output in cell.outputs]
-
-
-def prose(notebook):
-    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-
-
 def cells(notebook):
     """What a cell is, without what came of it."""
     return [(cell.id, cell.cell_type, cell.source, tags(cell)) for cell in notebook.cells]
-
-
-def defects(notebook):
-    """Everything about the saved state of a notebook that a reader would stumble over."""
-    found, shown = [], [cell for cell in code(notebook) if "exercise" not in tags(cell)]  # a stub shows nothing
-    if [cell.execution_count for cell in code(notebook)] != list(range(1, len(code(notebook)) + 1)):
-        found.append("not run in order in a fresh kernel")
-    if any(tags(cell) and not cell.outputs for cell in shown):
-        found.append("a tagged cell without output")
-    if sum(bool(cell.outputs) for cell in shown) < 0.9 * len(shown):
-        found.append("cells without output")
-    if any(output.output_type == "error" for output in outputs(notebook)):
-        found.append("a saved error")
-    if any(output.get("name") == "stderr" for output in outputs(notebook)):
-        found.append("a saved warning")
-    return found + widget_defects(notebook) + picture_defects(notebook)
-
-
-def widget_defects(notebook):
-    views = [output.data for output in outputs(notebook) if VIEW in output.get("data", {})]
-    saved = notebook.metadata.get("widgets", {})
-    if saved and "state" not in saved.get(STATE, {}):
-        return ["metadata.widgets without state"]
-    models = saved.get(STATE, {}).get("state", {})
-    wanted = [data[VIEW]["model_id"] for data in views] + re.findall(r"IPY_MODEL_(\w+)", json.dumps(models))
-    found = ["a widget without its model"] if set(wanted) - set(models) else []
-    return found + ["a widget without a still picture"] * any("image/png" not in data for data in views)
-
-
-def picture_defects(notebook):
-    """A figure has alt text in its HTML form; so have the pictures in the prose and in tables."""
-    shown = [output.data for output in outputs(notebook) if "data" in output]
-    figures = [data for data in shown if any(kind.startswith("image/") for kind in data)]
-    mute = [data for data in figures if not re.search(r'<img alt="[^"]{10,}"', data.get("text/html", ""))]
-    html = "\n".join([prose(notebook), *(data.get("text/html", "") for data in shown)])
-    mute += [image for image in re.findall(r"<img[^>]*>", html) if not re.search(r'alt="[^"]+"', image)]
-    mute += [words for words in re.findall(r"!\[(.*?)\]", prose(notebook)) if not words]
-    return ["a picture without alt text"] if mute else []
-
-
-def missing_parts(notebook):
-    """The parts that a notebook has not, or not in their order."""
-    at, text, missing = 0, prose(notebook), []
-    for part in PARTS:
-        if found := re.compile(part, re.M).search(text, at):
-            at = found.end()
-        else:
-            missing.append(part)
-    if [tags(cell) for cell in code(notebook)].count(["cost"]) != 1:
-        missing.append("one cell with the tag cost")
-    questions = text.partition("\n## Questions\n")[2].partition("\n## ")[0]
-    return missing + ["two questions with folded answers"] * (questions.count("</summary>") < 2)
-
-
-def dead_links(notebook, folder):
-    """The relative links and #anchors of the prose that lead nowhere."""
-    titles = {title.replace(" ", "-") for title in re.findall(r"^#+ (.+)$", prose(notebook), re.M)}
-    links = re.findall(r"\]\(([^)\s]+)\)", prose(notebook)) + re.findall(r'(?:href|src)="([^"]+)"', prose(notebook))
-    local = [link.partition("#") for link in links if not re.match(r"https?:|mailto:|data:", link)]
-    return [path or f"#{anchor}" for path, _, anchor in local
-            if not ((folder / path).exists() if path else anchor in titles)]  # fmt: skip
 
 
 @each_notebook
@@ -167,111 +93,6 @@ def test_a_whole_run_stays_within_its_budget(path):
     assert min(cost["minutes"], cost.get("core_minutes", 99)) <= 3 and cost["peak_memory_gb"] <= 4
     [cell] = [cell for cell in code(read(path)) if "cost" in tags(cell)]
     assert f"| cpu | {cost['minutes']:.1f} |" in cell.outputs[0].data["text/markdown"]
-
-
-# ---- each defect is found ----
-
-
-def first(notebook, kind):
-    return next(output for output in outputs(notebook) if kind in output.get("data", {}))
-
-
-def out_of_order(notebook):
-    code(notebook)[1].execution_count = 7
-
-
-def stripped(notebook):
-    for cell in code(notebook):
-        cell.outputs = []
-
-
-def failed(notebook):
-    code(notebook)[0].outputs.append(nbformat.v4.new_output("error", ename="E", evalue="", traceback=[]))
-
-
-def warned(notebook):
-    code(notebook)[0].outputs.append(nbformat.v4.new_output("stream", name="stderr", text="careful"))
-
-
-def orphaned(notebook):
-    del notebook.metadata.widgets[STATE]["state"][first(notebook, VIEW).data[VIEW]["model_id"]]
-
-
-def stateless(notebook):
-    del notebook.metadata.widgets[STATE]["state"]
-
-
-def mute(notebook):
-    first(notebook, "image/png").data.pop("text/html")
-
-
-def without_still(notebook):
-    first(notebook, VIEW).data.pop("image/png")
-
-
-def mute_markdown(notebook):
-    notebook.cells[0].source += "\n![](../data/gallery.png)"
-
-
-def mute_html(notebook):
-    notebook.cells[0].source += '\n<img src="../data/gallery.png">'
-
-
-@pytest.mark.parametrize("spoil", [out_of_order, stripped, failed, warned, orphaned, stateless, without_still, mute,
-                                   mute_markdown, mute_html])  # fmt: skip
-def test_each_defect_is_found(spoil):
-    notebook = read(NOTEBOOKS / "00_tour.ipynb")
-    spoiled = copy.deepcopy(notebook)
-    spoil(spoiled)
-    assert set(defects(spoiled)) - set(defects(notebook))
-
-
-@pytest.mark.parametrize("old, new", [
-    ("# 00 · ", "# "), ("**What you will see**", "**Goals**"), ("**What you need to know before", "**Before"),
-    ("## Summary", "## Questions"), ("## Where to read on", "## Links"), ("</summary>", ""),
-])  # fmt: skip
-def test_a_missing_part_is_found(old, new):
-    notebook = read(NOTEBOOKS / "00_tour.ipynb")
-    for cell in notebook.cells:
-        cell.source = cell.source.replace(old, new)
-    assert missing_parts(notebook)
-
-
-def test_a_dead_link_is_found():
-    notebook = read(NOTEBOOKS / "00_tour.ipynb")
-    notebook.cells[0].source += '\n[a](nowhere.md) [b](#nowhere) <a href="gone.py"> [c](#Summary) [d](../README.md#x)'
-    assert dead_links(notebook, NOTEBOOKS) == ["nowhere.md", "#nowhere", "gone.py"]
-
-
-STUB = "def f(x: int) -> int:\n    raise NotImplementedError"
-AFTER = ("<details><summary>Hint</summary>\n\nIt is one line, and a plus sign.\n\n</details>\n\n"
-         "<details><summary>Solution</summary>\n\n"
-         "```python\ndef f(x: int) -> int:\n    return x + 1\n```\n\n</details>")
-HEADING = "### Exercise 1: One more · ●○○ easy · 3 minutes"
-
-
-def exercise_with(heading=HEADING, stub=STUB, check="checks.f(f)", after=AFTER):
-    cells = [nbformat.v4.new_markdown_cell(f"Some prose.\n\n{heading}\n\nAdd one."),
-             nbformat.v4.new_code_cell(stub, metadata={"tags": ["exercise"]}),
-             nbformat.v4.new_code_cell(check), nbformat.v4.new_markdown_cell(after)]  # fmt: skip
-    [found] = exercises.exercises(nbformat.v4.new_notebook(cells=cells), "notebook")
-    return found
-
-
-def test_a_whole_exercise_has_no_defect():
-    found = exercise_with()
-    assert exercises.defects(found) == [] and found.name == "f" and "x + 1" in found.solution
-
-
-@pytest.mark.parametrize("change", [
-    {"heading": "### Exercise 1: One more"}, {"heading": "### Exercise 1: One more · ●○○ hard · 3 minutes"},
-    {"stub": STUB.replace(": int", "")}, {"stub": STUB.replace(" -> int", "")}, {"stub": "x = 1\n" + STUB},
-    {"stub": STUB.replace("raise NotImplementedError", "...")}, {"check": "checks.g(f)"}, {"check": ""},
-    {"after": AFTER.replace("Hint", "Help")}, {"after": AFTER.replace("Solution", "Answer")},
-    {"after": AFTER.replace("```python", "```")}, {"after": AFTER.replace("def f(x", "def f(y")}, {"after": ""},
-])  # fmt: skip
-def test_each_defect_of_an_exercise_is_found(change):
-    assert exercises.defects(exercise_with(**change))
 
 
 def test_prose_may_change_without_another_run():

@@ -1,72 +1,19 @@
-"""minunclip.samplers against diffusers' schedulers step by step, and against Gaussians in closed form."""
+"""minunclip.samplers: the noise, DDPM and DDIM against diffusers' schedulers step by step, and their promises."""
 
 import math
-from itertools import islice
 
-import numpy as np
 import pytest
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_unclip import UnCLIPScheduler
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from sampler_helpers import PREDICTION, SHAPE, network, recorded
 from torch.testing import assert_close
 
 from minunclip import samplers
 from minunclip import steps as steps_module
 from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import ddim, ddpm, generators, guided, guided_within, last, noise_stream
+from minunclip.samplers import ddim, ddpm, generators, last, noise_stream
 from minunclip.steps import timesteps
-
-PREDICTION = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
-SHAPE = (2, 3, 4, 4)
-
-
-def recorded(n: int, shape=SHAPE, seed: int = 0) -> list[torch.Tensor]:
-    return list(islice(noise_stream(shape, generators(seed, shape[0])), n))
-
-
-def network(channels: int = 3, strength: float = 2.0):
-    """A fixed function of x_t and t that mixes channels; strong enough for the clip range to matter."""
-    weight = strength * torch.randn(channels, 3, generator=torch.Generator().manual_seed(7))
-
-    def denoiser(x_t, t):
-        phase = (t / 150).view(-1, 1, 1, 1)
-        return torch.tanh(torch.einsum("dc,bchw->bdhw", weight, x_t) + phase.sin()) * strength
-
-    return denoiser
-
-
-# -- timesteps -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("steps", [2, 3, 7, 15, 25, 27, 50, 64, 250, 999, 1000])
-def test_timesteps_are_the_released_ones(steps):
-    oracle = UnCLIPScheduler()
-    oracle.set_timesteps(steps)
-    assert timesteps(steps) == oracle.timesteps.tolist()
-
-
-def test_timesteps_round_half_to_even():
-    assert timesteps(7) == [999, 832, 666, 500, 333, 166, 0]
-    half_up = [math.floor(i * 166.5 + 0.5) for i in reversed(range(7))]
-    assert timesteps(7) != half_up
-
-
-@settings(deadline=None)
-@given(total=st.integers(2, 1000), data=st.data())
-def test_timesteps_fall_from_last_to_first(total, data):
-    steps = data.draw(st.integers(2, total))
-    visited = timesteps(steps, total)
-    assert len(visited) == steps and visited[0] == total - 1 and visited[-1] == 0
-    assert all(np.diff(visited) < 0)
-
-
-@pytest.mark.parametrize("steps", [0, 1, 1001])
-def test_too_few_or_too_many_steps_say_so(steps):
-    with pytest.raises(ValueError, match="choose 2 to 1000 steps"):
-        timesteps(steps)
-
 
 # -- noise ---------------------------------------------------------------------------------------------------
 
@@ -232,142 +179,6 @@ def test_ddim_with_eta_1_is_ddpm_when_the_steps_are_small():
     ours = list(ddim(Diffusion(config), network(), noise, 50, eta=1.0))
     other = list(ddpm(Diffusion(config), network(), noise, 50))
     assert_close(ours[-2].x_t, other[-2].x_t, rtol=1e-3, atol=1e-3)
-
-
-# -- Gaussian data, where the perfect denoiser is known ------------------------------------------------------
-
-
-def gaussian_denoiser(diffusion: Diffusion, mu: float, s: float, steps: int):
-    """E[target | x_t] for data N(mu, s^2); if learned, the variance of x_{t_prev} given x_t as well."""
-    visited = timesteps(steps)
-    previous = dict(zip(visited, [*visited[1:], -1], strict=True))
-
-    def denoiser(x_t, t):
-        signal, sigma = diffusion.scales(t, x_t)
-        spread = signal**2 * s**2 + sigma**2  # the variance of x_t
-        x_0 = mu + signal * s**2 / spread * (x_t - signal * mu)
-        prediction = diffusion.target_of(x_0, sigma / spread * (x_t - signal * mu), t)
-        if not diffusion.config.learned_variance:
-            return prediction
-        t_prev = torch.tensor([previous[i] for i in t.tolist()])
-        slope, least, most = diffusion.posterior(torch.ones_like(x_t), torch.zeros_like(x_t), t, t_prev)
-        exact = least + slope**2 * s**2 * sigma**2 / spread  # x_0 is not known for sure, either
-        fraction = (exact.log() - least.log()) / (most.log() - least.log())
-        return torch.cat([prediction, 2 * fraction - 1], dim=1)
-
-    return denoiser
-
-
-def gaussian_sample(sampler, config: DiffusionConfig, steps: int, mu=0.5, s=0.3) -> tuple[float, float]:
-    """The errors of the mean and of the spread of 40,000 numbers, in parts of s."""
-    diffusion, noise = Diffusion(config), noise_stream((2, 20000), generators(0, 2))
-    sample = last(sampler(diffusion, gaussian_denoiser(diffusion, mu, s, steps), noise, steps))
-    return (sample.mean().item() - mu) / s, sample.std().item() / s - 1
-
-
-@pytest.mark.parametrize("target", ["eps", "x0", "v"])
-@pytest.mark.parametrize(
-    "sampler, learned, steps, spread",
-    [
-        (ddim, False, 200, 0.015),
-        (ddpm, True, 10, 0.015),  # with the exact variance, ancestral steps of any length are exact
-        (ddpm, False, 1000, 0.02),  # beta_tilde is right for small steps only
-    ],
-)
-def test_gaussian_data_comes_out_with_its_mean_and_spread(sampler, learned, steps, spread, target):
-    config = DiffusionConfig(target=target, clip=None, learned_variance=learned)
-    mean_off, spread_off = gaussian_sample(sampler, config, steps)
-    assert abs(mean_off) < 0.02 and abs(spread_off) < spread  # 4 standard errors: .020 and .014
-
-
-def test_few_steps_with_beta_tilde_take_from_the_spread():
-    """Why the decoder learns its variance (Nichol & Dhariwal 2021, section 3.1)."""
-    _, spread_off = gaussian_sample(ddpm, DiffusionConfig(target="x0", clip=None), steps=10)
-    assert spread_off < -0.1
-
-
-def test_ddim_follows_the_exact_flow_of_gaussian_data():
-    """x_T to mu + s x_T: with many steps DDIM solves the probability flow, sample by sample."""
-    mu, s = 0.5, 0.3
-    diffusion = Diffusion(DiffusionConfig(target="v", clip=None))
-    x_T = recorded(1, (2, 100))[0]
-    errors = []
-    for steps in (50, 500):
-        sample = last(ddim(diffusion, gaussian_denoiser(diffusion, mu, s, steps), [], steps, x_T=x_T))
-        errors.append((sample - (mu + s * x_T)).abs().max().item())
-    assert errors[1] < 0.005 and errors[1] < errors[0] / 4
-
-
-# -- guidance ------------------------------------------------------------------------------------------------
-
-
-def halves(uncond, cond, seen=None):
-    """A doubled denoiser of two given functions, as `guided` expects it."""
-
-    def denoiser(x_t, t):
-        if seen is not None:
-            seen.append((x_t, t))
-        (a, b), (t_a, t_b) = x_t.chunk(2), t.chunk(2)
-        return torch.cat([uncond(a, t_a), cond(b, t_b)])
-
-    return denoiser
-
-
-@pytest.mark.parametrize("shape", [(3, 8), (3, 2, 4, 4)])
-@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 4.0])
-def test_guidance_is_its_formula(shape, scale):
-    x_t, t = recorded(1, shape)[0], torch.tensor([1, 20, 300])
-    seen = []
-    out = guided(halves(lambda x, t: x.sin(), lambda x, t: x.cos(), seen), scale)(x_t, t)
-    assert_close(out, (1 - scale) * x_t.sin() + scale * x_t.cos(), rtol=0, atol=2e-6)
-    assert len(seen) == 1
-    assert torch.equal(seen[0][0], torch.cat([x_t, x_t])) and torch.equal(seen[0][1], torch.cat([t, t]))
-
-
-@pytest.mark.parametrize("scale", [0.0, 1.0, 8.0])
-def test_guidance_leaves_the_variance_of_the_conditional_half_alone(scale):
-    x_t, t = recorded(1)[0], torch.tensor([1, 20])
-    uncond, cond = network(6, 1.0), network(6, 3.0)
-    out = guided(halves(uncond, cond), scale)(x_t, t)
-    assert torch.equal(out[:, 3:], cond(x_t, t)[:, 3:])
-    assert not torch.allclose(out[:, 3:], uncond(x_t, t)[:, 3:])  # so that the other half would be noticed
-
-
-def test_guided_sampling_at_scale_1_is_conditional_sampling():
-    diffusion = Diffusion(DiffusionConfig(learned_variance=True, target="v"))
-    uncond, cond, noise = network(6, 0.5), network(6, 0.7), recorded(10)
-    for scale, expected in [(1.0, cond), (0.0, None)]:
-        found = last(ddim(diffusion, guided(halves(uncond, cond), scale), noise, 10))
-        assert_close(found, last(ddim(diffusion, expected or uncond, noise, 10)), rtol=0, atol=1e-4)
-
-
-def counted(denoiser, calls: list):
-    return lambda x_t, t: calls.append(len(x_t)) or denoiser(x_t, t)
-
-
-def test_guidance_within_an_interval_runs_only_what_it_needs():
-    calls = {"guided": [], "plain": []}
-    inner, outer = network(3, 1.0), network(3, 2.0)
-    denoiser = guided_within(300, 500, counted(inner, calls["guided"]), counted(outer, calls["plain"]))
-    x_t = recorded(1)[0]
-    for t, expected in [(299, outer), (300, inner), (400, inner), (500, inner), (501, outer)]:
-        t = torch.full((2,), t)
-        assert torch.equal(denoiser(x_t, t), expected(x_t, t))
-    assert calls == {"guided": [2] * 3, "plain": [2] * 2}
-    mixed = torch.tensor([400, 600])
-    found = denoiser(x_t, mixed)
-    assert torch.equal(found[0], inner(x_t, mixed)[0]) and torch.equal(found[1], outer(x_t, mixed)[1])
-
-
-@pytest.mark.parametrize("sampler", samplers.SAMPLERS.values(), ids=samplers.SAMPLERS)
-def test_an_interval_of_all_levels_is_guidance_and_an_empty_one_none(sampler):
-    diffusion = Diffusion(DiffusionConfig(target="v"))
-    strong, plain, noise = network(3, 0.9), network(3, 0.5), recorded(8)
-    run = lambda denoiser: last(sampler(diffusion, denoiser, noise, 8))  # noqa: E731
-    assert torch.equal(run(guided_within(0, 999, strong, plain)), run(strong))
-    assert torch.equal(run(guided_within(1, 0, strong, plain)), run(plain))
-    part = run(guided_within(300, 700, strong, plain))
-    assert not torch.equal(part, run(strong)) and not torch.equal(part, run(plain))
 
 
 # -- gradients, precision, batches ---------------------------------------------------------------------------

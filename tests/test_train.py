@@ -1,77 +1,16 @@
-"""The training loop: exact resumption, checkpoints, averages, and every recipe's loss."""
+"""The training loop: exact resumption, checkpoints, averages, and the order of its batches."""
 
-import itertools
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
-from helpers import TINY_CLIP, normal
-from torch import Tensor, nn
+from helpers import normal
+from train_helpers import CONFIG, Recipe, assert_same, build, loss, trained
 
-from minunclip import run as run_module
 from minunclip.batches import batches
-from minunclip.clip import CLIP
 from minunclip.recipes import ClipRecipe
-from minunclip.run import run, shortened
-from minunclip.stage import read
 from minunclip.train import TrainConfig, Trainer, learning_rate, train
-
-CONFIG = TrainConfig(steps=10, batch=4, lr=1e-2, warmup=3, ema=0.9, bf16=False, save_every=3)
-
-
-def build(seed: int = 0, width: int = 8) -> nn.Module:
-    """Dropout, so that the global random state matters, and a buffer that every step changes."""
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(6, width), nn.BatchNorm1d(width), nn.Dropout(0.3), nn.Linear(width, 1))
-
-
-class Numbers:
-    """A dataset for the real `batches`: item i is a pure function of i."""
-
-    def __len__(self) -> int:
-        return 10**9
-
-    def __getitem__(self, i: int) -> Tensor:
-        return normal(6, seed=i)
-
-
-class Recipe:
-    dataset, collate = Numbers(), staticmethod(torch.stack)
-
-
-def loss(model: nn.Module, batch: Tensor, rng: torch.Generator) -> Tensor:
-    noisy = batch + 0.1 * torch.randn(batch.shape, generator=rng)  # so that the trainer's generator matters
-    return (model(noisy)[:, 0] - batch.sum(dim=1)).square().mean()
-
-
-def trained(steps: int | None = None, checkpoint=None, seed: int = 0, config=CONFIG) -> tuple[Trainer, list]:
-    """Train, perhaps stopping after so many steps by closing the generator."""
-    trainer = Trainer(build(seed), config)
-    records = train(trainer.model, loss, batches(Recipe, config), config, checkpoint, trainer)
-    seen = list(itertools.islice(records, steps))
-    records.close()
-    return trainer, seen
-
-
-def flat(value) -> list:
-    """All tensors and numbers in nested dictionaries and lists."""
-    if isinstance(value, dict):
-        return [leaf for key in value for leaf in flat(value[key])]
-    if isinstance(value, list | tuple):
-        return [leaf for part in value for leaf in flat(part)]
-    return [value]
-
-
-def assert_same(a: Trainer, b: Trainer) -> None:
-    """Bitwise: weights, averages, optimiser, random state, step."""
-    for get in (lambda t: t.model.state_dict(), lambda t: t.averaged.state_dict(), lambda t: t.optimiser.state_dict()):
-        ours, theirs = flat(get(a)), flat(get(b))
-        assert len(ours) == len(theirs) > 3
-        for x, y in zip(ours, theirs, strict=True):
-            assert torch.equal(x, y) if isinstance(x, Tensor) else x == y
-    assert torch.equal(a.rng.get_state(), b.rng.get_state()) and a.step == b.step
-
 
 # ---- resumption
 
@@ -242,64 +181,3 @@ def test_the_order_of_scenes_does_not_depend_on_the_start():
     (_, last), (again,) = list(batches(ClipRecipe, config)(1)), list(batches(ClipRecipe, config)(2))
     assert last.captions == again.captions and torch.equal(last.images, again.images)
     assert last.scenes == [ClipRecipe.dataset[i].scene for i in (4, 5)]
-
-
-# ---- the command
-
-
-class Small(ClipRecipe):
-    config = TINY_CLIP
-    profiles = {"cpu": replace(CONFIG, steps=4, save_every=2)}
-    statistics = 200
-
-
-def test_run_saves_the_average_and_its_settings(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "recipe_for", lambda stage, clip: Small())
-    path = run("clip", "cpu", tmp_path / "clip.safetensors", workers=0)
-    first = CLIP.from_pretrained(path).state_dict()
-    metadata, _ = read(path)
-    assert metadata["profile"] == "cpu" and '"steps": 4' in metadata["train"]
-    assert sorted(file.name for file in tmp_path.iterdir()) == [
-        "clip.checkpoint", "clip.curve.json", "clip.safetensors"]
-    run("clip", "cpu", path, workers=0, fresh=True)
-    again = CLIP.from_pretrained(path).state_dict()
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    average = CLIP(TINY_CLIP)
-    state = torch.load(tmp_path / "clip.checkpoint", weights_only=True)["ema"]
-    state.pop("n_averaged")
-    average.load_state_dict({name.removeprefix("module."): tensor for name, tensor in state.items()})
-    Small().finish(average)                                                     # the recipe's last word
-    for name, tensor in average.state_dict().items():
-        torch.testing.assert_close(again[name], tensor.half().float(), rtol=0, atol=0)
-
-
-def test_the_curve_goes_on_after_an_interruption(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "recipe_for", lambda stage, clip: Small())
-    trainer = Trainer(Small().build(), Small.profiles["cpu"])
-    checkpoint = tmp_path / "clip.checkpoint"
-    records = train(trainer.model, Small().loss, batches(Small(), CONFIG), trainer.config, checkpoint, trainer)
-    list(itertools.islice(records, 2))
-    before = [{"step": 1, "loss": 3.0, "seconds": 100.0}, {"step": 2, "loss": 2.0, "seconds": 200.0}]
-    run_module.write_curve(tmp_path / "clip.curve.json", before)
-    path = run("clip", "cpu", tmp_path / "clip.safetensors", workers=0)
-    curve = run_module.read_curve(tmp_path / "clip.curve.json", checkpoint)
-    assert curve[:2] == before and [point["step"] for point in curve] == [1, 2, 3, 4]
-    assert all(point["seconds"] >= 200 and point["loss"] > 0 for point in curve[2:])
-    assert float(read(path)[0]["minutes"]) >= 3.3
-    run("clip", "cpu", path, workers=0, fresh=True)                             # and starts anew with the training
-    curve = run_module.read_curve(tmp_path / "clip.curve.json", checkpoint)
-    assert len(curve) == 4 and curve[0]["seconds"] < 100
-
-
-def test_a_run_made_shorter_warms_up_sooner():
-    config = TrainConfig(steps=1000, batch=2)
-    assert shortened(config, None) is config
-    assert asdict(shortened(config, 50)) == asdict(config) | {"steps": 50, "warmup": 5}
-    with pytest.raises(ValueError, match="--steps is 0"):
-        shortened(config, 0)
-
-
-def test_the_prior_needs_a_clip_that_is_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no weight file"):
-        run("prior", "cpu", tmp_path / "prior.safetensors", clip=str(tmp_path / "nowhere.safetensors"))
-    assert list(tmp_path.iterdir()) == []

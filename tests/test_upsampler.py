@@ -7,17 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from diffusers import UNet2DModel
+from helpers import normal, randomise, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_unet import (
-    TINY_SR,
-    TOLERANCE,
-    diffusers_super_resolution,
-    normal,
-    randomise,
-    relative_error,
-    renamed,
-)
+from unet_helpers import TINY_SR, TOLERANCE, diffusers_super_resolution, renamed
 
 from minunclip import degrade
 from minunclip.diffusion import DiffusionConfig

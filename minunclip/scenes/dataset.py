@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .captions import CHANCES, describe
-from .facts import BACKGROUNDS, COLOURS, KINDS, SIZES, STYLES, Scene, Statement, draw_scene, pick
+from .facts import BACKGROUNDS, COLOURS, COUNTS, KINDS, SIZES, STYLES, Scene, Statement, draw_scene, pick
 from .render import render
 
 SPLITS = ("train", "test", "held-out")
@@ -48,12 +48,18 @@ class Scenes(Dataset):
     seed      another seed, other scenes
     siblings  items come in families of this size, whose scenes differ in one or two facts only, and each
               second one only in what stands where: hard negatives for a contrastive loss
+    counts    how often a scene has one, two and three things
     """
 
-    def __init__(self, split: str = "train", length: int = 1_000_000, seed: int = 0, siblings: int = 1):
+    def __init__(
+        self, split: str = "train", length: int = 1_000_000, seed: int = 0, siblings: int = 1,
+        counts: tuple[float, ...] = COUNTS,
+    ):  # fmt: skip
         if split not in SPLITS:
             raise ValueError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
-        self.split, self.length, self.seed, self.siblings = split, length, seed, siblings
+        if len(counts) != len(COUNTS) or min(counts) < 0 or abs(sum(counts) - 1) > 1e-6:
+            raise ValueError(f"counts is {counts}: give three shares, of one, two and three things, that add up to 1")
+        self.split, self.length, self.seed, self.siblings, self.counts = split, length, seed, siblings, counts
 
     def __len__(self) -> int:
         return self.length
@@ -62,7 +68,7 @@ class Scenes(Dataset):
         if not 0 <= i < self.length:
             raise IndexError(i)
         rng = self._rng(i, 1)
-        scene = draw_scene(self._rng(i // self.siblings), held_out=self.split == "held-out")
+        scene = draw_scene(self._rng(i // self.siblings), self.split == "held-out", self.counts)
         n = i % self.siblings
         if n >= 2:                                                      # twins share the change, not the order
             scene = change(scene, self._rng(i - n % 2, 2))

@@ -22,6 +22,7 @@ LAYOUTS = {
     "two above one": ((0.27, 0.27), (0.73, 0.27), (0.5, 0.73)),
 }
 LAYOUT_NAMES = tuple(LAYOUTS)
+COUNTS = (0.35, 0.5, 0.15)                  # how often a scene has one, two and three things
 OPPOSITE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
 
 # Never drawn for training, so that a test can ask for something truly new.
@@ -90,10 +91,13 @@ class Statement:
         return fit and all(scene.relation(order[i], order[j]) == word for i, word, j in self.relations)
 
 
-def draw_scene(rng: np.random.Generator, held_out: bool = False) -> Scene:
-    """A random scene; with `held_out` one that shows a held-out combination, otherwise one that does not."""
+def draw_scene(rng: np.random.Generator, held_out: bool = False, counts: tuple[float, ...] = COUNTS) -> Scene:
+    """A random scene; with `held_out` one that shows a held-out combination, otherwise one that does not.
+
+    counts   how often it has one, two and three things: three numbers that add up to 1
+    """
     while True:
-        count = rng.choice((1, 2, 3), p=(0.35, 0.5, 0.15))
+        count = rng.choice((1, 2, 3), p=counts)
         layout = rng.choice([name for name, places in LAYOUTS.items() if len(places) == count])
         things = tuple(draw_thing(rng) for _ in range(count))
         if held_out:

@@ -51,3 +51,11 @@ def cascade(loaded):
     """A copy that a test may spoil."""
     shared = loaded.clip.tokenizer
     return copy.deepcopy(loaded, {id(shared): shared})
+
+
+@pytest.fixture(scope="module")
+def no_gradients():
+    import torch
+
+    with torch.no_grad():
+        yield

@@ -21,10 +21,13 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from minunclip.text import Text
+
 WIDTH, SIZE, LARGE = 32, 16, 64  # of z_i and z_t; sides of the pictures
 CAPTIONS = ["a corgi playing a flame-throwing trumpet", "two red cubes"]
 STEPS = {"prior": 6, "decoder": 6, "upsampler 1": 4}
 CROSS_ATTENTION = "SimpleCrossAttn{}Block2D"
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def text_encoder() -> CLIPTextModelWithProjection:
@@ -134,6 +137,10 @@ def reference_run(parts: dict, captions=CAPTIONS, steps=None, sizes=(WIDTH, SIZE
         pipeline_unclip.randn_tensor = scheduling_unclip.randn_tensor = draw
         UnCLIPScheduler.step = step
     return SimpleNamespace(noise=noise, samples=samples)
+
+
+def unmasked(text: Text) -> Text:
+    return Text(text.embed, text.tokens, torch.ones_like(text.mask))
 
 
 def quantile(actual: torch.Tensor, expected: torch.Tensor) -> float:
