@@ -231,3 +231,12 @@ def test_a_quick_run_replaces_nothing(tiny, tmp_path, monkeypatch):
     paper.measure(quick=True)
     made = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "data").rglob("*.*"))
     assert made == [f"data/quick/results/paper/{name}" for name in ("README.md", "rerank.json", "rerank.png")]
+
+
+def test_a_table_has_three_digits_and_no_exponents():
+    share = {"value": 0.12345, "interval": [0.1, 2000.4], "n": 9}
+    table = suite.table_of("guidance", [{"w": 3, "distance": 1484.2, "share": share, "none": None, "who": "both"}])
+    assert table.splitlines() == [
+        "**guidance**", "", "| w | distance | share | none | who |", "| --- | --- | --- | --- | --- |",
+        "| 3 | 1480 | 0.123 (0.1 to 2000) | - | both |",
+    ]  # fmt: skip

@@ -113,4 +113,4 @@ def table_of(title: str, rows: list[dict] | str) -> str:
 def _cell(x) -> str:
     if isinstance(x, dict):
         return _cell(x["value"]) + " ({} to {})".format(*map(_cell, x["interval"]))
-    return "-" if x is None else f"{x:.3g}" if isinstance(x, float) else str(x)
+    return "-" if x is None else f"{float(f'{x:.3g}'):g}" if isinstance(x, float) else str(x)    # 1480, not 1.48e+03
