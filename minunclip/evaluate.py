@@ -102,7 +102,7 @@ def decoder_rows(bench: Bench) -> Rows:
             images = decode(bench.cascade, z_i, captions, bench.seed + 50 * number)
             found[name] += bench.read(images)
     rows = {f"decoder from the true z_i{name}": same_facts(scenes, seen) for name, seen in found.items()}
-    for things, name in ((1, "one thing"), (2, "two things")):
+    for things, name in ((1, "one thing"), (2, "two things"), (3, "three things")):
         if chosen := [i for i, scene in enumerate(scenes) if len(scene.things) == things]:
             copies = [found[""][i] for i in chosen]
             rows[f"decoder from the true z_i, {name}"] = same_facts([scenes[i] for i in chosen], copies)

@@ -88,7 +88,7 @@ class DecoderRecipe(CaptionRecipe):
         diffusion=DiffusionConfig(target="v", learned_variance=True, weighting="capped"),
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=20000, batch=32, lr=1e-3, ema=0.998),
+        "cpu": TrainConfig(steps=36000, batch=32, lr=1e-3, ema=0.998),
         "gpu": TrainConfig(steps=20000, batch=384, lr=1.5e-3, ema=0.9995, warmup=500),
     }
 

@@ -52,7 +52,7 @@ class PriorRecipe(CaptionRecipe):
     """One caption in ten is dropped, for guidance (unCLIP section 2.2)."""
 
     profiles = {
-        "cpu": TrainConfig(steps=16000, batch=256, lr=3e-3, ema=0.998),
+        "cpu": TrainConfig(steps=12000, batch=256, lr=3e-3, ema=0.998),
         "gpu": TrainConfig(steps=16000, batch=1024, lr=3e-3),
     }
 
@@ -79,7 +79,7 @@ class ARPriorRecipe(CaptionRecipe):
 
     share = 0.99999                         # of the variance of z_i: the components that hold it are kept
     profiles = {
-        "cpu": TrainConfig(steps=8000, batch=64, lr=2e-3, ema=0.998),
+        "cpu": TrainConfig(steps=12000, batch=64, lr=2e-3, ema=0.998),
         "gpu": TrainConfig(steps=12000, batch=512, lr=2e-3),
     }
 
