@@ -36,7 +36,7 @@ plots.show(drawing.image, [caption], seed=seed)
 # Change the caption or the seed and run the cell again. The rest of the notebook follows your caption.
 #
 # Do not expect a masterpiece: the shipped models were trained on single threads of a small CPU. One thing comes out
-# right nearly always, and two most of the time; three seldom do. Section 5 counts, and
+# right nearly always, and two nine times in ten; three do once in three. Section 5 counts, and
 # [data/README.md](../data/README.md) has the numbers.
 #
 # **What you will see**
