@@ -216,6 +216,14 @@ def test_convolutions_have_their_channels_last(dtype):
     assert torch.equal(channels_last(weight), weight) and channels_last(weight[0, 0]).is_contiguous()
 
 
+@pytest.mark.parametrize("dtype, last", [(torch.float32, False), (torch.bfloat16, True)])
+def test_a_narrow_network_has_them_last_in_half_precision_only(folder, dtype, last):
+    made = plans(folder)["decoder"]
+    kernels = [weight for weight in made.read("unet", "cpu", dtype).values() if weight.ndim == 4 and len(weight[0, 0]) > 1]
+    assert kernels and not made.wide
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last) == last for kernel in kernels)
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has other habits")
 @pytest.mark.parametrize("keep", [False, True])
 def test_freed_memory_is_kept_when_asked_for(keep):
