@@ -148,7 +148,8 @@ def load_released(name_or_folder: str | Path, device="cpu", dtype=torch.float32,
     plans = plan_cascade(folder)
     sizes = [size for p in plans.values() if p for size in p.sizes(dtype).values()]
     mode = choose(memory, sizes, working_memory(plans["upsampler"].stage.config, dtype), torch.device(device))
-    keep_freed_memory()
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
     whole = partial(Plan.load, device=device, dtype=dtype)
     load = whole if mode == "resident" else OneAtATime(mode, device, dtype).load
     clip, prior, decoder, upsampler = (p and load(p) for p in plans.values())
