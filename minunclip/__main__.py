@@ -64,7 +64,8 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--captions", type=int, help="of the scenes suite: how many, all unseen (default: 1000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="where the results go (default: data/)")
-    paper = parser.add_argument_group("the paper suite", "it keeps what it has measured, and goes on where it stopped")
+    kept = "it keeps what it has measured, and goes on from there; without --quick hours on a CPU"
+    paper = parser.add_argument_group("the paper suite", kept)
     paper.add_argument("--quick", action="store_true", help="minutes on a CPU, and wide intervals, into data/quick/")
     paper.add_argument("--fresh", action="store_true", help="measure everything again")
 

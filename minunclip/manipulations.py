@@ -9,6 +9,7 @@ The two make a `Latent`. `draw` turns it back into the picture, and each manipul
     draw(cascade, latent.repeat(4), eta=1.0)                      variations: what CLIP sees stays (figure 3)
     draw(cascade, interpolate(latent, other, theta))              between two pictures (figure 4)
     draw(cascade, text_diff(cascade, latent, [new], [old]))       a change put into words (figure 5)
+    ... text_diff(..., direction=between_pictures)                the same, asked of the prior
     draw(cascade, probe(latent, pca, 20))                         only the first 20 components of z_i (figure 7)
 
 Pictures are (B, 3, S, S) in -1 to 1, of the decoder's side S. Captions are the decoder's second input; by default
@@ -17,8 +18,8 @@ they are empty, so that z_i alone says what to draw.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,8 @@ from torch import Tensor
 from .pca import PCA
 from .samplers import SAMPLERS, ddim, last
 from .solvers import ddim_inverse
-from .unclip import Settings, UnCLIP
+from .sphere import lengths, rows, slerp
+from .unclip import Drawing, Settings, UnCLIP
 
 
 @dataclass(frozen=True)
@@ -117,36 +119,6 @@ def noise_of(cascade: UnCLIP, n: int, seed: int) -> Iterator[Tensor]:
 # -- changes to a latent -------------------------------------------------------------------------------------
 
 
-def slerp(a: Tensor, b: Tensor, theta: Tensor | float) -> Tensor:
-    """From a to b along the sphere: (B, ...), (B, ...), theta (B,) or a number, 0 for a and 1 for b -> (B, ...).
-
-    The direction turns at an even pace from a's to b's (Shoemake 1985), and the length changes evenly from |a|
-    to |b|. One row goes with any number of others. Opposite directions have no shortest way between them, and
-    give nothing useful.
-    """
-    theta = torch.as_tensor(theta, dtype=a.dtype, device=a.device).view(-1, 1)                       # (B, 1)
-    n = max(len(a), len(b), len(theta))
-    a, b = rows(a, n), rows(b, n)
-    (u, v), (length_a, length_b) = [F.normalize(x.flatten(1), dim=1) for x in (a, b)], lengths(a, b)
-    angle = 2 * torch.atan2((u - v).norm(dim=1, keepdim=True), (u + v).norm(dim=1, keepdim=True))    # (B, 1)
-    direction = torch.sin((1 - theta) * angle) * u + torch.sin(theta * angle) * v
-    close = angle < 1e-4                                                # where the arc is as good as a line
-    direction = F.normalize(torch.where(close, (1 - theta) * u + theta * v, direction), dim=1)
-    return (((1 - theta) * length_a + theta * length_b) * direction).view_as(a)
-
-
-def rows(x: Tensor, n: int) -> Tensor:
-    """n rows out of n, or out of one. Raises ValueError for another number."""
-    if len(x) not in (1, n):
-        raise ValueError(f"a batch of {len(x)} does not go with one of {n}: both must be as long, or one of them 1")
-    return x.expand(n, *x.shape[1:])
-
-
-def lengths(*vectors: Tensor) -> list[Tensor]:
-    """The length of each row of each tensor: (B, ...) -> (B, 1)."""
-    return [x.flatten(1).norm(dim=1, keepdim=True) for x in vectors]
-
-
 def interpolate(a: Latent, b: Latent, theta: Tensor | float, x_T: Tensor | None = None) -> Latent:
     """Between pictures a and b, at theta (B,) or a number from 0 to 1: z_i and x_T both slerped (section 3.2).
 
@@ -158,21 +130,58 @@ def interpolate(a: Latent, b: Latent, theta: Tensor | float, x_T: Tensor | None 
     return Latent(z_i, slerp(a.x_T, b.x_T, theta) if x_T is None else rows(x_T, len(z_i)))
 
 
+def between_texts(cascade: UnCLIP, captions: list[str], base: list[str] | None = None) -> Tensor:
+    """z_d = norm(z_t - z_t0), (B, D), as the paper has it (section 3.3): how captions differ from `base`, None for 0.
+
+    CLIP compares directions only, so z_t and z_t0 are normalised first.
+    """
+    z_t, z_t0 = (None if said is None else cascade.clip.encode_text(said).embed.float() for said in (captions, base))
+    return difference(z_t, z_t0)
+
+
+def between_pictures(cascade: UnCLIP, captions: list[str], base: list[str] | None = None, seed: int = 0) -> Tensor:
+    """The same of z_i: of what the prior makes of the captions and of `base`, from the same noise; (B, D).
+
+    Captions differ in directions in which pictures never do, and a decoder has not seen any of these. The prior
+    answers with pictures, so the difference of two answers is one that pictures can have.
+    """
+    n = max(len(captions), len(base or []))
+    all_of = lambda said: said * n if len(said) == 1 else said  # noqa: E731 - or one would differ by its noise as well
+    z_i, z_i0 = (None if said is None else imagined(cascade, all_of(said), seed) for said in (captions, base))
+    return difference(z_i, z_i0)
+
+
+def difference(a: Tensor, b: Tensor | None) -> Tensor:
+    """The direction of norm(a) - norm(b), of length 1: (B, D), (B or 1, D) or None for 0 -> (B, D)."""
+    a = F.normalize(a, dim=1)
+    return a if b is None else F.normalize(a - F.normalize(b, dim=1), dim=1)
+
+
+def imagined(cascade: UnCLIP, captions: list[str], seed: int = 0) -> Tensor:
+    """One z_i of the prior's for each caption, which may be empty: (B, D). Picture i has the seed `seed + i`."""
+    drawing = Drawing(captions, seed, replace(cascade.settings, candidates=1), cascade.clip.encode_text(captions))
+    for _ in cascade._prior(drawing, noise=None):
+        pass
+    return drawing.z_i
+
+
 @torch.no_grad()
 def text_diff(
-    cascade: UnCLIP, latent: Latent, captions: list[str], base: list[str] | None = None, theta: Tensor | float = 0.3
-) -> Latent:
+    cascade: UnCLIP, latent: Latent, captions: list[str], base: list[str] | None = None, theta: Tensor | float = 0.3,
+    direction: Callable = between_texts,
+) -> Latent:  # fmt: skip
     """Turn z_i in the direction in which `captions` differ from `base`, by a share theta of the angle (section 3.3).
 
-    z_d = norm(z_t - z_t0) and z_theta = slerp(z_i, z_d, theta); the paper takes theta from .25 to .5. `base`
-    tells what there is: the pictures' captions, empty or dummy ones, or None for a zero vector. CLIP compares
-    directions only, so z_t and z_t0 are normalised first; the result gets z_i's length, which the decoder knows.
-    One picture goes with many captions or thetas, and the other way round.
+    The paper takes theta from .25 to .5, and z_d from `between_texts`; `between_pictures` asks the prior. `base`
+    tells what there is: the pictures' captions, empty or dummy ones, or None for a zero vector. One picture goes with
+    many captions or thetas, and the other way round.
     """
-    z_d = F.normalize(cascade.clip.encode_text(captions).embed.float(), dim=1)
-    if base is not None:
-        z_d = z_d - F.normalize(cascade.clip.encode_text(base).embed.float(), dim=1)
-    turned = F.normalize(slerp(latent.z_i, F.normalize(z_d, dim=1), theta), dim=1)
+    return turn(latent, direction(cascade, captions, base), theta)
+
+
+def turn(latent: Latent, z_d: Tensor, theta: Tensor | float) -> Latent:
+    """z_theta = slerp(z_i, z_d, theta), z_d (B, D) of length 1. It keeps z_i's length, which the decoder knows."""
+    turned = F.normalize(slerp(latent.z_i, z_d, theta), dim=1)
     return Latent(turned * lengths(latent.z_i)[0], rows(latent.x_T, len(turned)))
 
 

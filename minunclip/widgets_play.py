@@ -12,7 +12,7 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from .manipulations import Latent, draw, fresh, interpolate, probe, text_diff
+from .manipulations import Latent, between_pictures, between_texts, draw, fresh, interpolate, probe, text_diff
 from .pca import PCA
 from .plots import Picture, show
 from .unclip import UnCLIP
@@ -20,6 +20,7 @@ from .widgets import light
 from .widgets_diffusion import Live, knob
 
 STEPS, SIDE = 20, 96
+WAYS = {"the prior's z_i": between_pictures, "z_t": between_texts}
 
 
 def strip(images: Tensor | list[Tensor], names: list[str], alt: str = "", side: int = SIDE) -> Picture:
@@ -140,14 +141,16 @@ class TextDiffExplorer(Play):
             for name, text in (("from", base), ("to", new))
         )
         self.theta = slider(0.3, 1, "theta")
-        rows = [self.base, self.new, knob(self.theta)]
-        super().__init__(cascade, pictures, latents, rows, [self.base, self.new, self.theta])
+        self.way = widgets.Dropdown(options=list(WAYS), description="between")
+        rows = [self.base, self.new, self.way, knob(self.theta)]
+        super().__init__(cascade, pictures, latents, rows, [self.base, self.new, self.way, self.theta])
 
     def page(self, name: str):
         base, new, theta = self.base.value.strip(), self.new.value.strip(), self.theta.value
         self.cascade.encode_text([new])                                 # an empty or unknown caption is an error
-        changed = text_diff(self.cascade, self.latent(name), [new], [base] if base else None, theta)
-        told = f"from {base or 'nothing'!r} to {new!r}, theta {theta:g}"
+        way, known = self.way.value, [base] if base else None
+        changed = text_diff(self.cascade, self.latent(name), [new], known, theta, WAYS[way])
+        told = f"from {base or 'nothing'!r} to {new!r}, theta {theta:g}, between {way}"
         return list(draw(self.cascade, changed, steps=STEPS)), [f"theta {theta:g}"], told
 
 

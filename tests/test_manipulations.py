@@ -13,6 +13,8 @@ from minunclip import manipulations
 from minunclip.manipulations import (
     Latent,
     as_image_embedding,
+    between_pictures,
+    between_texts,
     decode,
     draw,
     fresh,
@@ -182,8 +184,21 @@ def test_a_text_diff_turns_z_i_towards_the_difference_of_two_captions(cascade, l
     assert_close(text_diff(cascade, latent, CAPTIONS, base, 0.0).z_i, latent.z_i)
 
 
-def test_a_text_diff_of_equal_captions_changes_nothing(cascade, latent):
-    assert_close(text_diff(cascade, latent, CAPTIONS, CAPTIONS, theta=0.5).z_i, latent.z_i)
+@pytest.mark.parametrize("direction", [between_texts, between_pictures])
+def test_a_text_diff_of_equal_captions_changes_nothing(cascade, latent, direction):
+    assert_close(text_diff(cascade, latent, CAPTIONS, CAPTIONS, 0.5, direction).z_i, latent.z_i)
+
+
+def test_the_prior_is_asked_for_both_captions_with_the_same_noise(cascade, latent):
+    one = replace(cascade.settings, candidates=1)
+    z_i, z_i0 = (unit(cascade.sample(said, seed=7, settings=one).z_i) for said in (CAPTIONS, ["a star", "a fish"]))
+    assert_close(between_pictures(cascade, CAPTIONS, ["a star", "a fish"], seed=7), unit(z_i - z_i0))
+    assert_close(between_pictures(cascade, CAPTIONS, seed=7), z_i)
+    common = between_pictures(cascade, CAPTIONS, ["a star"])            # one base for two captions, each with its noise
+    assert_close(common, between_pictures(cascade, CAPTIONS, ["a star", "a star"]))
+    assert between_pictures(cascade, CAPTIONS, [""]).isfinite().all()
+    turned = text_diff(cascade, latent, CAPTIONS, ["a star"], 0.5, between_pictures)
+    assert_close(angle(turned.z_i, common), 0.5 * angle(latent.z_i, common), rtol=1e-4, atol=1e-5)
 
 
 def test_probing_keeps_the_first_components(latent):

@@ -80,6 +80,9 @@ def test_variety_goes_caption_by_caption(study, monkeypatch):
 # ---- results are kept
 
 
+SEEDED = dict.fromkeys(("first", "second"), {"seed": 0})
+
+
 def counted(calls: list[str]):
     """Two parts that note down that they ran."""
     row = {"n": 1, "share": Share(1, 2), "nothing": math.nan, "about": Estimate(math.nan, (0.5, 1.0), 7)}
@@ -89,7 +92,7 @@ def counted(calls: list[str]):
 
 
 def test_what_was_measured_is_kept(tmp_path):
-    calls, made_with = [], {"seed": 0, "size": {"guidances": (1, 2)}}
+    calls, made_with = [], dict.fromkeys(("first", "second"), {"seed": 0, "size": {"guidances": (1, 2)}})
     results = suite.run(counted(calls), tmp_path, made_with)
     assert calls == ["first", "second"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -108,9 +111,9 @@ def test_what_was_measured_is_kept(tmp_path):
 
 def test_a_lost_picture_is_drawn_again(tmp_path):
     calls = []
-    suite.run(counted(calls), tmp_path, {"seed": 0})
+    suite.run(counted(calls), tmp_path, SEEDED)
     (tmp_path / "picture-first.png").unlink()
-    suite.run(counted(calls), tmp_path, {"seed": 0})
+    suite.run(counted(calls), tmp_path, SEEDED)
     assert calls == ["first", "second", "first"] and (tmp_path / "picture-first.png").is_file()
 
 
@@ -121,17 +124,17 @@ def test_a_stopped_run_goes_on(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        suite.run(counted(calls) | {"second": stopped}, tmp_path, {"seed": 0})
+        suite.run(counted(calls) | {"second": stopped}, tmp_path, SEEDED)
     assert [path.name for path in tmp_path.glob("*.json")] == ["first.json"]
-    suite.run(counted(calls), tmp_path, {"seed": 0})
+    suite.run(counted(calls), tmp_path, SEEDED)
     assert calls == ["first", "second"]
 
 
 def test_a_stopped_fresh_run_keeps_nothing_old(tmp_path):
     calls = []
-    suite.run(counted(calls), tmp_path, {"seed": 0})
+    suite.run(counted(calls), tmp_path, SEEDED)
     with pytest.raises(ZeroDivisionError):
-        suite.run({"first": lambda: 1 / 0, "second": lambda: {}}, tmp_path, {"seed": 0}, fresh=True)
+        suite.run({"first": lambda: 1 / 0, "second": lambda: {}}, tmp_path, SEEDED, fresh=True)
     assert list(tmp_path.glob("*.json")) == []
 
 
@@ -141,20 +144,22 @@ def test_a_stopped_fresh_run_keeps_nothing_old(tmp_path):
 ])  # fmt: skip
 def test_a_damaged_result_says_so(tmp_path, content):
     calls = []
-    suite.run(counted(calls), tmp_path, {"seed": 0})
+    suite.run(counted(calls), tmp_path, SEEDED)
     (tmp_path / "second.json").write_text(content)
     with pytest.raises(ValueError, match=r"second\.json is damaged .*--fresh"):
-        suite.run(counted(calls), tmp_path, {"seed": 0})
-    suite.run(counted(calls), tmp_path, {"seed": 0}, fresh=True)
+        suite.run(counted(calls), tmp_path, SEEDED)
+    suite.run(counted(calls), tmp_path, SEEDED, fresh=True)
     assert calls == ["first", "second"] * 2
 
 
 def test_results_of_other_weights_are_not_taken_for_these(tmp_path):
-    made_with = {"weights": {"clip.safetensors": "a"}, "seed": 0}
-    suite.run(counted([]), tmp_path, made_with)
-    for name, value in (("weights", {"clip.safetensors": "b"}), ("seed", 1)):
-        with pytest.raises(ValueError, match=rf"first\.json was measured with other {name}.*--fresh"):
-            suite.run(counted([]), tmp_path, made_with | {name: value})
+    made_with = {"weights": {"clip": "a"}, "seed": 0}
+    suite.run(counted([]), tmp_path, {"first": made_with, "second": made_with})
+    for part in ("first", "second"):
+        for name, value in (("weights", {"clip": "b"}), ("seed", 1)):
+            with pytest.raises(ValueError, match=rf"{part}\.json was measured with other {name}.*--fresh"):
+                suite.run(counted([]), tmp_path, {"first": made_with, "second": made_with}
+                          | {part: made_with | {name: value}})  # fmt: skip
 
 
 def test_the_tables_in_markdown():
@@ -190,7 +195,8 @@ def test_the_whole_suite(tiny, tmp_path, capsys, monkeypatch):
     printed, folder = capsys.readouterr().out, out / "results" / "paper"
     results = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
     assert sorted(results) == sorted(part.__name__ for part in paper.PARTS)
-    assert all("decoder.safetensors" in found["made_with"]["weights"] for found in results.values())
+    assert all("decoder" in found["made_with"]["weights"] for found in results.values())
+    assert [name for name in results if "ar-prior" in paper.stages_of(name)] == ["two_priors"]
     tables = {title: rows for found in results.values() for title, rows in found["tables"].items()}
     settings = lambda title, *names: [tuple(row[name] for name in names) for row in tables[title]]  # noqa: E731
     models = ("full stack", "caption alone")

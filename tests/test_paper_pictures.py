@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from paper_helpers import FEW, tiny_study, told
 
 from minunclip.manipulations import Latent
 from minunclip.metrics import VALUES
 from minunclip.paper import alike, copies, words
 from minunclip.paper.study import Study, pooled
+from minunclip.pca import PCA
 from minunclip.scenes import Scene, Thing
 
 CIRCLE, SQUARE = Thing("circle", "red", "big"), Thing("square", "blue", "small")
@@ -135,13 +137,11 @@ def test_text_diffs_by_angle_and_by_fact(study, monkeypatch):
     """A judge that sees the old scene where z_i is not turned, and elsewhere the new one in another style."""
     edits = [words.edit_of(item, i, study.seed) for i, item in enumerate(study.originals)]
     old, new = [edit.before for edit in edits], restyled([edit.after for edit in edits])
-    told(monkeypatch, [old, new, new, new, old, new, new, new, new, new, new])
+    told(monkeypatch, [old] + [new] * 4 * len(words.THETAS))
     found = words.text_diffs(study)
     rows = found["text diffs"]
-    guided = study.bench.cascade.settings.decoder_guidance
-    assert [(row["compared with"], row["guidance"], row["theta"]) for row in rows] == [
-        *[("its caption", g, theta) for g in (1, guided) for theta in words.THETAS],
-        *[("nothing", 1, theta) for theta in words.THETAS[1:]],
+    assert [(row["difference of"], row["compared with"], row["theta"]) for row in rows] == [(None, None, 0)] + [
+        (way, name, theta) for way in words.WAYS for name in ("its caption", "nothing") for theta in words.THETAS
     ]  # fmt: skip
     assert (rows[0]["flipped"].value, rows[0]["others kept"].value) == (0, 1)
     asked_style = sum(edit.fact == "style" for edit in edits)
@@ -149,7 +149,22 @@ def test_text_diffs_by_angle_and_by_fact(study, monkeypatch):
     by_fact = {(row["asked"], row["theta"]): row for row in found["text diffs, by what was asked"]}
     kinds = by_fact["kind", 0.5]
     assert kinds["flipped"].value == 1 and kinds["flipped"].total == sum(edit.fact == "kind" for edit in edits)
-    assert ("kind", 0.0) not in by_fact
+    true, *others = found["how far a change goes"]
+    assert true["cosine with the true change"].value == pytest.approx(1) and len(others) == 2
+    assert all(abs(row["cosine with the true change"].value) < 0.9 for row in others)     # these models are untrained
+
+
+def test_the_stride_of_a_change_is_counted_in_spreads(study, monkeypatch):
+    """Along an axis whose spread is s, a change of length c goes c / s there and 0 along the others."""
+    edits = [words.edit_of(item, i, study.seed) for i, item in enumerate(study.originals)]
+    z_i = study.encode(study.true_pictures([edit.before for edit in edits]))
+    width = z_i.shape[1]
+    spreads = torch.linspace(2, 1, width)
+    monkeypatch.setattr(words, "components_of", lambda study: PCA(torch.zeros(width), torch.eye(width), spreads**2))
+    along = lambda k: lambda *_: F.one_hot(torch.tensor(k), width).float().expand(len(edits), -1)  # noqa: E731
+    monkeypatch.setattr(words, "WAYS", {"first": along(0), "last": along(width - 1)})
+    _, first, last = (row["mean stride, in spreads"].value for row in words.strides(study, edits, z_i))
+    assert last / first == pytest.approx(2, rel=1e-4)
 
 
 # ---- probing and inversion

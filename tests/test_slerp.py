@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from minunclip.manipulations import slerp
+from minunclip.sphere import slerp
 
 
 @settings(deadline=None)

@@ -5,7 +5,7 @@ import torch
 from helpers import normal, tiny_cascade
 from test_widgets import bundle
 
-from minunclip.manipulations import draw, fresh, interpolate, probe, text_diff
+from minunclip.manipulations import between_pictures, draw, fresh, interpolate, probe, text_diff
 from minunclip.pca import PCA
 from minunclip.widgets_play import (
     STEPS,
@@ -105,8 +105,11 @@ def test_slerp_goes_to_the_other_picture(cascade, pictures, latents, seen):
 def test_a_text_diff_says_what_it_did(cascade, pictures, latents, seen):
     explorer = TextDiffExplorer(cascade, pictures, latents, base="a red star", new="a blue star")
     explorer.theta.value = 0.4
+    expected = text_diff(cascade, latents[:1], ["a blue star"], ["a red star"], 0.4, between_pictures)
+    assert same(seen[-1][1:], draw(cascade, expected, steps=STEPS)) and "prior" in explorer.status.value
+    explorer.way.value = "z_t"
     expected = text_diff(cascade, latents[:1], ["a blue star"], ["a red star"], 0.4)
-    assert same(seen[-1][1:], draw(cascade, expected, steps=STEPS))
+    assert same(seen[-1][1:], draw(cascade, expected, steps=STEPS)) and "prior" not in explorer.status.value
     explorer.base.value = " "
     expected = text_diff(cascade, latents[:1], ["a blue star"], None, 0.4)
     assert same(seen[-1][1:], draw(cascade, expected, steps=STEPS)) and "nothing" in explorer.status.value

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import manipulations
+from .. import sphere
 from ..pca import PCA
 from ..scenes import Thing
 from .core import exercise, normal
@@ -39,7 +39,7 @@ def ddim_back(x_prev: Tensor, eps: Tensor, alpha_bar_prev: Tensor, alpha_bar: Te
 })  # fmt: skip
 def slerp_rows(a: Tensor, b: Tensor, theta: float) -> Tensor:
     """From a (B, D) to b (B, D) along the sphere, with a length that changes evenly."""
-    return manipulations.slerp(a, b, theta)
+    return sphere.slerp(a, b, theta)
 
 
 @exercise(lambda: [

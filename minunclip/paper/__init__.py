@@ -31,6 +31,8 @@ from .words import text_diffs
 PARTS = (guidance, conditionings, rerank, prior_guidance, two_priors, variations, interpolations, text_diffs, probing,
          attribute_binding, typographic_attack, inversion)  # fmt: skip
 
+STAGES = ("clip", "decoder", "judge", "prior")
+
 __all__ = ["FULL", "PARTS", "QUICK", "figure", "measure", "table"]
 
 
@@ -46,11 +48,16 @@ def measure(out: Path | None = None, seed: int = 0, quick: bool = False, fresh: 
     items = [test[i] for i in range(len(test))]
     bench = Bench(UnCLIP.from_pretrained("scenes", device), Judge.from_pretrained("scenes", device), items, seed)
     parts = {part.__name__: lambda part=part: part(Study(bench, size)) for part in PARTS}
-    made_with = {"weights": weight_sums(), "seed": seed, "size": asdict(size)}
+    made_with = {name: {"weights": weight_sums(stages_of(name)), "seed": seed, "size": asdict(size)} for name in parts}
     results = run(parts, folder, made_with, fresh, machine(device))
     figures = figures_of(results)
     for pictures in figures.values():
         for name, picture in pictures.items():
             save_png(picture.image, folder / f"{name}.png", f"{picture.alt} ({machine(device)}, seed {seed})")
-    write(folder / "README.md", page(folder, made_with["size"], figures))
+    write(folder / "README.md", page(folder, asdict(size), figures))
     return markdown(results)
+
+
+def stages_of(part: str) -> tuple[str, ...]:
+    """The stages that a part's numbers depend on: small pictures do not need the upsamplers."""
+    return (*STAGES, "ar-prior") if part == "two_priors" else STAGES

@@ -76,9 +76,13 @@ def interpolations(tables: Tables) -> dict[str, Picture]:
 
 
 def text_diffs(tables: Tables) -> dict[str, Picture]:
-    """What becomes of the asked fact and of the others, without guidance, compared with the caption."""
-    rows, how = tables["text diffs"], {"compared with": "its caption", "guidance": 1.0}
-    lines = {name: line(rows, "theta", name, **how) for name in ("flipped", "others kept")}
+    """What becomes of the asked fact and of the others, compared with the caption, for each way to a direction."""
+    none, *rows = tables["text diffs"]                                  # the first is not turned: all begin there
+    lines = {}
+    for way in dict.fromkeys(row["difference of"] for row in rows):
+        chosen = {"difference of": way, "compared with": "its caption"}
+        lines |= {f"{name}, by {way}": line([none | chosen, *rows], "theta", name, **chosen)
+                  for name in ("flipped", "others kept")}  # fmt: skip
     return {"text-diffs-angles": curves(lines, "theta", "share of facts")}
 
 

@@ -66,9 +66,13 @@ SECTIONS = {
         "back."),
     "text_diffs": Section(
         "Text diffs",
-        "z_i is turned towards a change in words (figure 5).",
+        "z_i is turned towards a change in words (figure 5), by the difference of two z_t.",
         "One fact of a true picture is to become another. Flipped is the share of pictures in which it did; others "
-        "kept, the share of all other facts that stayed."),
+        "kept, the share of all other facts that stayed. The difference is taken between two z_t, as in the paper, or "
+        "between what the prior makes of the two captions. The last table tells why that matters: both point where "
+        "the picture's own z_i would go, but two z_t also differ along axes on which the z_i of pictures hardly vary, "
+        "and there a step is many times too long. A stride of 1 is one standard deviation of pictures on the mean "
+        "axis."),
     "probing": Section(
         "Principal components of z_i",
         "The first components hold what a picture shows roughly, the later ones its details (figure 7).",

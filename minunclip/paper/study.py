@@ -33,7 +33,7 @@ class Size:
     embeddings: int                         # of training pictures, whose principal components are looked for
 
 
-FULL = Size(2000, 200, 32, (1, 2, 3, 4, 5, 6, 7, 8), (1, 2, 3, 4), (1, 1.5, 2, 3, 4, 6), 100, 500, 100, 8192)
+FULL = Size(500, 100, 16, (1, 2, 3, 5, 8), (1, 2, 4), (1, 2, 4), 100, 200, 24, 4096)
 QUICK = Size(80, 20, 8, (1, 2, 4, 8), (2,), (1, 2, 4), 50, 24, 4, 1024)
 
 

@@ -27,25 +27,25 @@ Part = Callable[[], Found]
 
 
 def run(
-    parts: dict[str, Part], folder: Path, made_with: dict, fresh: bool = False, where: str = ""
+    parts: dict[str, Part], folder: Path, made_with: dict[str, dict], fresh: bool = False, where: str = ""
 ) -> dict[str, Tables]:
     """What every part found, by its name: from `folder`/NAME.json if that is there, otherwise measured now.
 
-    made_with: what the results depend on. Raises ValueError for a file that is damaged or was made with something
-    else, before anything is measured. fresh: measure all parts again. where: the machine, for the record.
+    made_with: what each part's results depend on. Raises ValueError for a file that is damaged or was made with
+    something else, before anything is measured. fresh: measure all parts again. where: the machine, for the record.
     """
     paths = {name: folder / f"{name}.json" for name in parts}
     if fresh:                                                           # all at once: if it stops, it can go on
         for path in paths.values():
             path.unlink(missing_ok=True)
     made_with = json.loads(json.dumps(made_with))                       # as it will be read: tuples become lists
-    found = {name: read(path, made_with) for name, path in paths.items() if path.is_file()}
+    found = {name: read(path, made_with[name]) for name, path in paths.items() if path.is_file()}
     for name in tqdm([name for name in parts if not is_whole(found.get(name), folder)], desc="parts"):
         start = time.perf_counter()
         results = parts[name]()
-        record = {"made_with": made_with, "machine": where, "seconds": round(time.perf_counter() - start, 1)}
+        record = {"made_with": made_with[name], "machine": where, "seconds": round(time.perf_counter() - start, 1)}
         keep(results, paths[name], record)
-        found[name] = read(paths[name], made_with)
+        found[name] = read(paths[name], made_with[name])
     return {name: found[name]["tables"] for name in parts}
 
 
@@ -80,10 +80,10 @@ def read(path: Path, made_with: dict) -> dict:
     return content
 
 
-def weight_sums(name: str = "scenes") -> dict[str, str]:
-    """The first letters of the SHA-256 of the weights that small pictures depend on: not of the upsamplers."""
+def weight_sums(stages: tuple[str, ...], name: str = "scenes") -> dict[str, str]:
+    """The first letters of the SHA-256 of the weights of some stages."""
     sums = json.loads((weights_folder(name) / "SHA256.json").read_text(encoding="utf-8"))
-    return {file: value[:16] for file, value in sorted(sums.items()) if not file.startswith("upsampler")}
+    return {stage: sums[f"{stage}.safetensors"][:16] for stage in stages if f"{stage}.safetensors" in sums}
 
 
 def plain(row: dict) -> dict:

@@ -6,16 +6,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from ..manipulations import text_diff
-from ..metrics import VALUES, Share, everything, true_facts
+from ..manipulations import between_pictures, between_texts, turn
+from ..metrics import VALUES, Estimate, Share, bootstrap, everything, true_facts
 from ..plots import Picture, show
 from ..scenes import Item, Scene, full_statement, phrase
+from .copies import components_of
 from .study import Study, pooled
 from .suite import Found
 
 FACTS = ("kind", "colour", "size", "background", "style")
-THETAS = (0.0, 0.25, 0.375, 0.5)
+THETAS = (0.25, 0.3, 0.375, 0.5)
+WAYS = {"z_t": between_texts, "the prior's z_i": between_pictures}
+BEST = ("the prior's z_i", "its caption")  # of which figure and facts are shown
 STEPS = 25  # of the inversion, and of what is drawn from it
 
 
@@ -58,21 +62,51 @@ def text_diffs(study: Study) -> Found:
     """Turn z_i by words, keep x_T, and read what changed: by the angle, and by the fact that was asked for."""
     edits = [edit_of(item, i, study.seed) for i, item in enumerate(study.originals)]
     images = study.true_pictures(study.true_scenes)
-    latent, guided = study.inverted(images, STEPS), study.bench.cascade.settings.decoder_guidance
-    before, after = ([edit.captions[i] for edit in edits] for i in (0, 1))
-    ways = {("its caption", 1.0): before, ("its caption", guided): before, ("nothing", 1.0): None}
-    rows, found, strip = [], {}, [images]
-    for (name, g), base in ways.items():
-        for theta in THETAS if base else THETAS[1:]:                    # not turned at all, they are one
-            turned = text_diff(study.bench.cascade, latent, after, base, theta)
-            drawn = study.drawn(turned, f"{theta:g} from {name}", steps=STEPS, guidance=g)
-            outcomes = [edit.outcome(scene) for edit, scene in zip(edits, study.read(drawn), strict=True)]
-            rows.append({"compared with": name, "guidance": g, "theta": theta, **flips(outcomes, study.seed)})
-            if (name, g) == ("its caption", 1.0):                       # as x_T was found
-                found[theta] = outcomes
-                strip.append(drawn)
+    latent, (before, after) = study.inverted(images, STEPS), ([edit.captions[i] for edit in edits] for i in (0, 1))
+    again = study.drawn(latent, "not turned", steps=STEPS)
+    outcomes = lambda drawn: [edit.outcome(seen) for edit, seen in zip(edits, study.read(drawn), strict=True)]  # noqa: E731
+    rows = [{"difference of": None, "compared with": None, "theta": 0.0, **flips(outcomes(again), study.seed)}]
+    found, strip = {}, [images, again]
+    for way, direction in WAYS.items():
+        for name, base in {"its caption": before, "nothing": None}.items():
+            z_d = direction(study.bench.cascade, after, base)
+            for theta in THETAS:
+                drawn = study.drawn(turn(latent, z_d, theta), f"{theta:g} from {name}, {way}", steps=STEPS)
+                ends = outcomes(drawn)
+                rows.append({"difference of": way, "compared with": name, "theta": theta, **flips(ends, study.seed)})
+                if (way, name) == BEST:
+                    found[theta] = ends
+                    strip.append(drawn)
     return {"text diffs": rows, "text diffs, by what was asked": by_fact(edits, found, study.seed),
+            "how far a change goes": strides(study, edits, latent.z_i),
             "text-diffs": strip_of_diffs(torch.stack(strip, dim=1)[:5], edits, study.seed)}  # fmt: skip
+
+
+@torch.no_grad()
+def strides(study: Study, edits: list[Edit], z_i: torch.Tensor) -> list[dict]:
+    """Where each way goes, beside the true change of z_i, along principal axes whose unit is how far pictures spread.
+
+    All are given the length of the true change.
+    """
+    true = study.encode(study.true_pictures([edit.after for edit in edits])).to(z_i.device)
+    change = F.normalize(true, dim=1) - F.normalize(z_i, dim=1)
+    before, after = ([edit.captions[i] for edit in edits] for i in (0, 1))
+    ways = {"true pictures": F.normalize(change, dim=1)}
+    ways |= {way: direction(study.bench.cascade, after, before) for way, direction in WAYS.items()}
+    pca, rows = components_of(study), []
+    spread = (pca.variances + 1e-5 * pca.variances.max()).sqrt().to(z_i.device)     # of raw z_i
+    for way, z_d in ways.items():
+        steps = z_d * change.norm(dim=1, keepdim=True) * z_i.norm(dim=1, keepdim=True)
+        size = (steps @ pca.basis.T / spread).square().mean(dim=1).sqrt()
+        cosine = F.cosine_similarity(z_d, change)
+        rows.append({"difference of": way, "cosine with the true change": average(cosine, study.seed),
+                     "mean stride, in spreads": average(size, study.seed)})  # fmt: skip
+    return rows
+
+
+def average(values: torch.Tensor, seed: int) -> Estimate:
+    values = values.cpu().numpy()
+    return bootstrap(lambda rows: values[rows].mean(), len(values), seed)
 
 
 def flips(outcomes: list[tuple[bool, int, int]], seed: int) -> dict:
@@ -81,24 +115,26 @@ def flips(outcomes: list[tuple[bool, int, int]], seed: int) -> dict:
 
 
 def by_fact(edits: list[Edit], found: dict[float, list], seed: int) -> list[dict]:
-    """The outcomes at each theta above 0, for each asked fact, and for scenes of one thing and of several."""
+    """The outcomes at each theta, for each asked fact, and for scenes of one thing and of several."""
     groups = {fact: [edit.fact == fact for edit in edits] for fact in FACTS}
     groups |= {"any, of one thing": [len(edit.before.things) == 1 for edit in edits],
                "any, of several things": [len(edit.before.things) > 1 for edit in edits]}  # fmt: skip
     return [{"asked": name, "theta": theta, **flips(chosen, seed)}
-            for name, mask in groups.items() for theta, outcomes in found.items() if theta > 0
+            for name, mask in groups.items() for theta, outcomes in found.items()
             if len(chosen := [one for one, wanted in zip(outcomes, mask, strict=True) if wanted]) > 1]  # fmt: skip
 
 
 def strip_of_diffs(pictures: torch.Tensor, edits: list[Edit], seed: int) -> Picture:
-    """Rows of pictures (R, 1 + thetas, 3, S, S): the true one, and that with z_i turned by each theta."""
+    """Rows of pictures (R, 2 + thetas, 3, S, S): the true one, as drawn again, and with z_i turned by each theta."""
     names = []
     for edit in edits[: len(pictures)]:
         value = lambda scene, edit=edit: getattr(  # noqa: E731
             scene if edit.fact in ("background", "style") else scene.things[edit.n], edit.fact)
-        names += ["original", *[f"{value(edit.before)} to {value(edit.after)}, theta {theta:g}" for theta in THETAS]]
+        asked = f"{value(edit.before)} to {value(edit.after)}"
+        names += ["original", "not turned", *[f"{asked}, theta {theta:g}" for theta in THETAS]]
     told = "; ".join(dict.fromkeys(name.rsplit(",", 1)[0] for name in names if " to " in name))
-    alt = (f"Rows of pictures, each a true one and what becomes of it as its z_i is turned towards a change in words, "
-           f"by a theta of {', '.join(f'{theta:g}' for theta in THETAS)}: {told}; seed {seed}.")  # fmt: skip
-    return show(pictures.flatten(0, 1), names, columns=1 + len(THETAS), title="A change put into words", seed=seed,
-                side=128, alt=alt)  # fmt: skip
+    alt = (f"Rows of pictures, each a true one, the same drawn again, and what becomes of it as its z_i is turned "
+           f"towards a change in words, by a theta of {', '.join(f'{theta:g}' for theta in THETAS)}: {told}; "
+           f"seed {seed}.")  # fmt: skip
+    return show(pictures.flatten(0, 1), names, columns=2 + len(THETAS), title="A change put into words", seed=seed,
+                side=112, alt=alt)  # fmt: skip

@@ -19,13 +19,26 @@ from minunclip.batches import embeddings
 from minunclip.draw import best_device
 from minunclip.evaluate import renders
 from minunclip.judge import Judge
-from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, invert, probe, slerp, text_diff
+from minunclip.manipulations import (
+    Latent,
+    between_pictures,
+    between_texts,
+    decode,
+    draw,
+    fresh,
+    interpolate,
+    invert,
+    probe,
+    text_diff,
+    turn,
+)
 from minunclip.metrics import Share, psnr, same_facts
 from minunclip.paper.binding import pair_of
 from minunclip.paper.typography import write
 from minunclip.paper.words import edit_of
 from minunclip.pca import PCA
 from minunclip.scenes import KINDS, Scene, Scenes, Thing, render, to_tensor
+from minunclip.sphere import slerp
 from minunclip.steps import timesteps
 from minunclip.unclip import UnCLIP
 from minunclip.widgets_cascade import crossed, light
@@ -464,7 +477,8 @@ checks.text_direction(text_direction)
 # The library's `text_diff` from its parts. It also gives the result the length of $z_i$, which the decoder is used to:
 
 # %%
-base, new = "a big yellow star in a meadow", "a big blue star in a meadow"
+base = "a flat drawing of a big yellow star in a meadow"
+new = "a flat drawing of a big blue star in a meadow"
 z_t, z_t0 = (cascade.encode_text([caption]).embed for caption in (new, base))
 z_d = checks.text_direction.reference(z_t, z_t0)
 by_hand = F.normalize(slerp(star.z_i, z_d, 0.3), dim=1) * star.z_i.norm()
@@ -472,20 +486,83 @@ torch.testing.assert_close(text_diff(cascade, star, [new], [base], 0.3).z_i, by_
 print(f"equal; cosine of z_d with z_i {F.cosine_similarity(z_d, star.z_i).item():.2f}")
 
 # %%
-wishes = {"another colour": new, "another background": "a big yellow star at night",
+wishes = {"another colour": new, "another background": "a flat drawing of a big yellow star at night",
           "another style": "a striped drawing of a big yellow star in a meadow",
-          "another thing": "a big yellow heart in a meadow"}  # fmt: skip
+          "another thing": "a flat drawing of a big yellow heart in a meadow"}  # fmt: skip
 angles = torch.linspace(0, 0.5, 6)
-changed = {wish: draw(cascade, text_diff(cascade, star, [caption], [base], angles), steps=20)
-           for wish, caption in wishes.items()}  # fmt: skip
-rows = [image for images in changed.values() for image in images]
-figure_5 = show(rows, [f"{wish}, {theta:.1f}" for wish in wishes for theta in angles], columns=6, side=96)
+
+def strips(direction):
+    """For each wish the star, turned by each angle."""
+    return {wish: draw(cascade, text_diff(cascade, star, [caption], [base], angles, direction), steps=20)
+            for wish, caption in wishes.items()}  # fmt: skip
+
+def show_strips(strips):
+    rows = [image for images in strips.values() for image in images]
+    return show(rows, [f"{wish}, {theta:.1f}" for wish in wishes for theta in angles], columns=6, side=96)
+
+show_strips(strips(between_texts))
+
+# %% [markdown]
+# Look for two things in each row: does the asked fact flip, and does everything else stay? The night and the stripes
+# come about, more or less. A new colour or thing does not: the star falls apart before it gives way.
+#
+# **Is the direction wrong?** Here we can know. Twenty test pictures, in each of which one fact is to become another: we
+# render the picture with that fact changed, and CLIP tells where its $z_i$ lies. That is the true change.
+
+# %%
+items = [Scenes("test", seed=8)[i] for i in range(20)]
+edits = [edit_of(item, i, seed=0) for i, item in enumerate(items)]
+before, after = ([edit.captions[i] for edit in edits] for i in (0, 1))
+print(f"for example: {before[0]!r} -> {after[0]!r}")
+
+# %%
+def seen_by_clip(some: list[Scene]) -> torch.Tensor:
+    images = torch.stack([to_tensor(render(scene, 32)) for scene in some])
+    return F.normalize(cascade.clip.encode_image(images.to(device)), dim=1)
+
+true = seen_by_clip([edit.after for edit in edits]) - seen_by_clip([edit.before for edit in edits])
+by_text = between_texts(cascade, after, before)
+print(f"cosine with the true change: {F.cosine_similarity(by_text, true).mean():.2f} in the mean")
+
+# %% [markdown]
+# So the direction is nearly perfect! What breaks the star is the little that is left. Measure it axis by axis, along
+# the directions in which pictures vary, those in which they vary most first (section 5 tells how they are found), and
+# with a unit that suits each: its *spread*, the standard deviation of pictures along it.
+
+# %%
+cloud, _ = embeddings(cascade.clip, Scenes("train", seed=5), 1000)
+pca = PCA.fit(F.normalize(cloud, dim=1))
+basis, spread = pca.basis.to(device), (pca.variances + 1e-5 * pca.variances.max()).sqrt().to(device)
+
+def strides(change):
+    """How far changes (B, D) of the true ones' lengths go along each axis, root mean square, in spreads: (D,)."""
+    change = F.normalize(change, dim=1) * true.norm(dim=1, keepdim=True)
+    return (change @ basis.T / spread).square().mean(dim=0).sqrt().tolist()
+
+by_picture = between_pictures(cascade, after, before)
+axes = range(1, len(spread) + 1)
+figures.curves({"true change": (axes, strides(true)), "difference of two z_t": (axes, strides(by_text)),
+                "difference of two z_i of the prior's": (axes, strides(by_picture))},
+               "axis of z_i, the widest first", "stride, in spreads")  # fmt: skip
+
+# %% [markdown]
+# Pictures use about the first twenty axes, and there all three agree. Along the others pictures hardly differ, but
+# captions do, and a step that is short for captions is ten spreads for pictures. Nothing in CLIP's training forbids
+# it: its loss knows only products $z_i \cdot z_t$, and where $z_i$ is always the same, $z_t$ may be anything. But the
+# decoder has never seen such a $z_i$, and those narrow axes are not idle; some tell it what belongs to what.
+#
+# **Ask the prior.** It turns a caption into a $z_i$ that a picture could have. So take the difference *after* it
+# instead of before, between the $z_i$ that it makes of the two captions from the same noise: that is
+# `between_pictures`, the third line above. (This is ours. The paper takes $z_t$, and with its large CLIP that works
+# well enough.) The same noise and captions that say everything: what they leave open the prior makes up, and perhaps
+# not the same for both.
+
+# %%
+changed = strips(between_pictures)
+figure_5 = show_strips(changed)
 display(figure_5)
 
 # %% [markdown]
-# Look for two things in each row: does the asked fact flip, and does everything else stay? And how far does one have to
-# turn?
-#
 # **What there is** need not be said exactly. The paper also takes a dummy caption, or nothing at all ($z_{t_0} = 0$).
 # And a failure on purpose, $\theta = 1$: then $z_d$ takes the place of $z_i$, and nothing of the picture is left.
 
@@ -493,28 +570,25 @@ display(figure_5)
 bases = {"its caption": [base], "a dummy": ["a picture of a thing"], "nothing": None}
 some = (0.0, 0.2, 0.3, 0.4, 0.5, 1.0)
 rows = [image for said in bases.values() for image in draw(
-    cascade, text_diff(cascade, star, [new], said, torch.tensor(some)), steps=20)]
+    cascade, text_diff(cascade, star, [new], said, torch.tensor(some), between_pictures), steps=20)]
 show(rows, [f"{name}, {theta:g}" for name in bases for theta in some], columns=6, side=96)
 
 # %% [markdown]
-# **Counting.** Twenty test pictures, in each of which one fact is to become another. *Flipped*: the asked fact came
-# true. *Kept*: of all others, how many are as they were.
+# **Counting,** with the twenty pictures. *Flipped*: the asked fact came true. *Kept*: of all others, how many are as
+# they were.
 
 # %%
-items = [Scenes("test", seed=8)[i] for i in range(20)]
-edits = [edit_of(item, i, seed=0) for i, item in enumerate(items)]
 halves = invert(cascade, renders(items, 32).to(device), steps=15)
-before, after = ([edit.captions[i] for edit in edits] for i in (0, 1))
-print(f"for example: {before[0]!r} -> {after[0]!r}")
-for theta in (0.0, 0.25, 0.375, 0.5):
-    images = draw(cascade, text_diff(cascade, halves, after, before, theta), steps=15)
-    results = [edit.outcome(scene) for edit, scene in zip(edits, judge.read(images), strict=True)]
-    flipped = Share(sum(asked for asked, _, _ in results), len(results))
-    kept = sum(kept for _, kept, _ in results) / sum(total for _, _, total in results)
-    print(f"theta {theta:5.3f}: flipped {flipped}, kept {kept:.2f}")
+for way, z_d in {"z_t": by_text, "the prior's z_i": by_picture}.items():
+    for theta in (0.25, 0.375, 0.5):
+        images = draw(cascade, turn(halves, z_d, theta), steps=15)
+        results = [edit.outcome(scene) for edit, scene in zip(edits, judge.read(images), strict=True)]
+        flipped = Share(sum(asked for asked, _, _ in results), len(results))
+        kept = sum(kept for _, kept, _ in results) / sum(total for _, _, total in results)
+        print(f"difference of {way}, theta {theta:5.3f}: flipped {flipped}, kept {kept:.2f}")
 
 # %% [markdown]
-# The larger the angle, the more is flipped and the less is kept. With many pictures:
+# The larger the angle, the less is kept. With many pictures:
 
 # %%
 paper.table("text_diffs", "text diffs")
@@ -548,8 +622,7 @@ print("share of the variance along the first:", round((plane.variances[0] / plan
 # Now the $z_i$ of a thousand training pictures. How much of their variance do the first $k$ axes hold?
 
 # %%
-cloud, _ = embeddings(cascade.clip, Scenes("train", seed=5), 1000)
-pca = PCA.fit(cloud)
+pca = PCA.fit(cloud)                                          # the cloud of section 4, raw as the decoder takes it
 pca = PCA(pca.mean.to(device), pca.basis.to(device), pca.variances)
 held = (pca.variances.cumsum(0) / pca.variances.sum()).tolist()
 figures.curves({"variance held": (range(1, len(held) + 1), held)}, "components", "share of the variance", log_x=True)
@@ -792,7 +865,7 @@ paper.table("attribute_binding", "colours of two things")
 # | $x_T$ | everything else: found by DDIM backward, with the same $z_i$ |
 # | variation | the same $z_i$, fresh noise ($\eta > 0$) |
 # | slerp | along the arc, because points between must have the usual length |
-# | text diff | turn $z_i$ by 0.25 to 0.5 towards a difference of captions |
+# | text diff | turn $z_i$ by 0.25 to 0.5 towards a difference of captions, better of what the prior makes of them |
 # | principal components | what CLIP needed most comes first |
 # | typographic attack | CLIP's answer can be fooled while $z_i$ still knows; only what was learned can be read |
 # | attribute binding | two things and two colours: an embedding may hold all four words and not who owns which |
