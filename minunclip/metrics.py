@@ -54,12 +54,17 @@ class Estimate:
     __str__ = Share.__str__
 
     @classmethod
-    def of(cls, value: float, redrawn: list[float], total: int, basic: bool = False) -> Estimate:
-        """The value, and where 95% of its `redrawn` values lie; those that are no number are left out."""
+    def of(cls, value: float, redrawn: list[float], total: int, unbiased: bool = False) -> Estimate:
+        """The value, and where 95% of its `redrawn` values lie; those that are no number are left out.
+
+        unbiased: both mirrored at the value, so that what drawing anew adds is taken off instead.
+        """
         known = np.array(redrawn, dtype=float)
         known = known[~np.isnan(known)]
         low, high = map(float, np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan))
-        return cls(float(value), (2 * value - high, 2 * value - low) if basic else (low, high), total)
+        if not unbiased:
+            return cls(float(value), (low, high), total)
+        return cls(float(2 * value - known.mean()), (2 * value - high, 2 * value - low), total)
 
 
 def resamples(n: int, seed: int = 0, draws: int = 1000) -> list[np.ndarray]:
@@ -71,18 +76,18 @@ def resamples(n: int, seed: int = 0, draws: int = 1000) -> list[np.ndarray]:
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], float], n: int, seed: int = 0, draws: int = 1000, basic: bool = False
+    statistic: Callable[[np.ndarray], float], n: int, seed: int = 0, draws: int = 1000, unbiased: bool = False
 ) -> Estimate:
     """A statistic of n captions, with the interval in which it falls when the captions are drawn anew (Efron 1979).
 
     statistic  takes the numbers of some captions, int64 (n,), and returns a number. Captions are drawn, not pictures:
                a second picture of a caption tells less than one of another caption. A statistic that compares two
                models sees the same captions of both.
-    basic      mirror the interval at the value (Davison & Hinkley 1997, section 5.2): for distances, which repeated
-               pictures alone make larger
+    unbiased   for distances, which few pictures alone make larger: the resamples, drawn from the captions as these are
+               from all, tell by how much (Davison & Hinkley 1997, sections 2.1 and 5.2). It may be a little below 0
     """
     redrawn = [statistic(rows) for rows in resamples(n, seed, draws)]
-    return Estimate.of(statistic(np.arange(n)), redrawn, n, basic)
+    return Estimate.of(statistic(np.arange(n)), redrawn, n, unbiased)
 
 
 def true_facts(statement: Statement, scene: Scene) -> dict[str, list[bool]]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from minunclip import metrics
 from minunclip.clip import CLIP
+from minunclip.distances import frechet_distance
 from minunclip.metrics import (
     RELATIONS,
     VALUES,
@@ -206,11 +207,17 @@ def test_two_models_are_compared_on_the_same_captions():
     assert (found.value, *found.interval) == pytest.approx((0.25, 0.25, 0.25))
 
 
-def test_the_basic_interval_is_mirrored():
-    values = np.random.default_rng(6).exponential(size=60)
-    plain, basic = (bootstrap(lambda rows: values[rows].max(), 60, basic=basic) for basic in (False, True))
-    assert plain.interval[1] == plain.value < basic.interval[1]  # no resample has a larger maximum
-    assert basic.interval == pytest.approx((2 * plain.value - plain.interval[1], 2 * plain.value - plain.interval[0]))
+def test_what_few_pictures_add_to_a_distance_is_taken_off():
+    """The plug-in distance of two sets from one distribution is positive, and the smaller they are the more so."""
+    found = []
+    for x, y in torch.randn(8, 2, 60, 4, generator=torch.Generator().manual_seed(6)).double():
+        distance = lambda rows, x=x, y=y: frechet_distance(x[rows], y[rows])  # noqa: E731
+        plain, unbiased = (bootstrap(distance, 60, draws=100, unbiased=flag) for flag in (False, True))
+        assert unbiased.interval == pytest.approx([2 * plain.value - end for end in reversed(plain.interval)])
+        assert unbiased.interval[0] < unbiased.value < unbiased.interval[1]
+        found.append((plain.value, unbiased.value))
+    plain, unbiased = np.mean(found, axis=0)
+    assert 0 < 2 * abs(unbiased) < plain
 
 
 @settings(max_examples=25)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -188,9 +189,22 @@ def test_with_weights_both_priors_are_measured(study, tmp_path, monkeypatch):
     assert first["nearness to z_t"].value != second["nearness to z_t"].value
     assert all(row[f"seconds for {n} z_i"] > 0 for row in (first, second) for n in ("one", 100))
     assert "ratio of fidelity" in found["the autoregressive prior compared"][0]
+    colours = found["colours of two things, from z_i alone"]
+    assert [row["prior"] for row in colours] == ["diffusion, best of 2", "autoregressive"]
+    assert all(sum(row[kind].value for kind in ("right", "swapped", "other")) == pytest.approx(1) for row in colours)
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(ValueError, match="SHA-256 differs"):            # a damaged file is not a missing one
         rivals.two_priors(study)
+
+
+def test_whose_colour_is_whose_is_counted_for_a_prior(study, monkeypatch):
+    """A judge that sees the first pair right and all others with their colours exchanged."""
+    scenes = [pair.scene for pair in binding.pairs_for(study)]
+    crossed = [replace(scene, things=binding.exchanged(scene.things)) for scene in scenes]
+    told(monkeypatch, [scenes[:1] + crossed[1:]])
+    found = rivals.bound(study, "diffusion prior", candidates=2)
+    n = len(scenes)
+    assert (found["right"].value, found["swapped"].value) == pytest.approx((1 / n, (n - 1) / n)) and n > 1
 
 
 def test_one_prior_as_a_part_of_the_other():

@@ -60,9 +60,13 @@ def pair_of(number: int, seed: int) -> Pair:
             return Pair(scene, *captions)
 
 
+def pairs_for(study: Study) -> list[Pair]:
+    return [pair_of(i, study.seed) for i in range(min(study.size.singles, 2 * study.size.edits))]
+
+
 def attribute_binding(study: Study) -> Found:
     """Captions of two things: how often their colours come out swapped, with z_i, with the caption, and with both."""
-    pairs = [pair_of(i, study.seed) for i in range(min(study.size.singles, 2 * study.size.edits))]
+    pairs = pairs_for(study)
     captions = [pair.caption for pair in pairs]
     true = study.encode(study.true_pictures([pair.scene for pair in pairs]))
     sources = {"of the true picture": true, "of the prior": study.embed(captions), "none": None}

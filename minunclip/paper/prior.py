@@ -37,7 +37,7 @@ def distance_row(drawn: Tensor, true: Tensor, study: Study) -> dict[str, Estimat
     distance = lambda rows: frechet_distance(drawn[rows], true[rows])  # noqa: E731
     among = {"precision": inside(drawn, true).numpy(), "recall": inside(true, drawn).numpy()}
     return {
-        "Frechet distance": bootstrap(distance, n, seed, study.size.draws, basic=True),
+        "Frechet distance": bootstrap(distance, n, seed, study.size.draws, unbiased=True),
         **{name: bootstrap(lambda rows, hits=hits: hits[rows].mean(), n, seed) for name, hits in among.items()},
     }
 

@@ -40,7 +40,8 @@ SECTIONS = {
         "Is the prior needed?",
         "A decoder that gets the caption alone, or z_t in the place of z_i, draws worse than the full stack (section "
         "5.1).",
-        "The same captions, noise and guidance. The distances are to the true pictures, in the judge's features."),
+        "The same captions, noise and guidance. The distances are to the true pictures, in the judge's features, less "
+        "what the small number of pictures adds to a distance."),
     "rerank": Section(
         "The best of several z_i",
         "The prior draws two z_i, and the one nearer to z_t is kept (section 2.2).",
@@ -53,7 +54,8 @@ SECTIONS = {
         "Diffusion prior and autoregressive prior",
         "People find the pictures of both about as good, and those of the diffusion prior a little better (Table 1).",
         "The diffusion prior draws two z_i and keeps the better; the autoregressive one is told to draw one that "
-        "fits."),
+        "fits. Where one falls behind, look at the colours: whose is which is told by the last components of z_i, and "
+        "in training an autoregressive model mostly reads it off those before, not off the caption."),
     "variations": Section(
         "Variations",
         "A variation keeps what CLIP sees, and changes the rest (figure 3).",

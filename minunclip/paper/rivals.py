@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 
 import torch
 
 from ..ar_prior import ARPrior
 from ..diversity import effective_number
-from ..metrics import Estimate, bootstrap
+from ..metrics import Estimate, Share, bootstrap
 from ..unclip import UnCLIP
+from .binding import outcomes, pairs_for
 from .study import Study, Variety
 from .suite import Found
 
@@ -24,14 +26,17 @@ def two_priors(study: Study) -> Found:
     Both are unguided; the decoder, its seeds and its settings are the same.
     """
     found = {"diffusion, best of 2": measured(study, "diffusion prior", candidates=2)}
+    colours = [{"prior": "diffusion, best of 2", **bound(study, "diffusion prior", candidates=2)}]
     if other := with_ar_prior(study):
         found["autoregressive"] = measured(other, "autoregressive prior", candidates=1)
+        colours.append({"prior": "autoregressive", **bound(other, "autoregressive prior", candidates=1)})
     rows = [{"prior": name, **variety.row(study.seed), "nearness to z_t": near, **seconds}
             for name, (variety, near, seconds) in found.items()]  # fmt: skip
+    tables = {"the two priors": rows, "colours of two things, from z_i alone": colours}
     if not other:
-        return {"the two priors": rows, "the autoregressive prior": MISSING}
+        return tables | {"the autoregressive prior": MISSING}
     ours, theirs = (variety for variety, *_ in found.values())
-    return {"the two priors": rows, "the autoregressive prior compared": [compared(theirs, ours, study.seed)]}
+    return tables | {"the autoregressive prior compared": [compared(theirs, ours, study.seed)]}
 
 
 def with_ar_prior(study: Study) -> Study | None:
@@ -55,6 +60,14 @@ def measured(study: Study, name: str, candidates: int) -> tuple[Variety, Estimat
     near = torch.cosine_similarity(z_i, z_t).view(len(study.groups), -1).mean(dim=1).cpu().numpy()
     times = {"seconds for one z_i": one, "seconds for 100 z_i": 100 * seconds / len(captions)}
     return study.variety(z_i, name), bootstrap(lambda rows: near[rows].mean(), len(near), study.seed), times
+
+
+def bound(study: Study, name: str, candidates: int) -> dict[str, Share]:
+    """How often two things get their own colours, each other's, or something else, from this prior's z_i alone."""
+    pairs = pairs_for(study)
+    z_i = study.embed([pair.caption for pair in pairs], candidates=candidates, prior_guidance=1.0)
+    seen = study.read(study.pictures([""] * len(pairs), z_i, f"{name}, colours"))
+    return outcomes(Counter(pair.outcome(scene) for pair, scene in zip(pairs, seen, strict=True)))
 
 
 def clocked(make) -> tuple[torch.Tensor, float]:

@@ -15,7 +15,7 @@ from math import log, log2
 import torch
 import torch.nn.functional as F
 
-from minunclip import checks, figures, plots
+from minunclip import checks, figures, paper, plots
 from minunclip.ar_prior import ARPrior, dot
 from minunclip.batches import batches, collate
 from minunclip.distances import inside
@@ -746,6 +746,24 @@ for name, z in {"the true z_i": z_i, **rivals}.items():
 # a little more often (Table 1, measured against GLIDE), and its FID is 10.39 against 10.63 (Table 2). Its
 # authors prefer it as the more efficient one, with better samples (section 1). It takes 64 steps there (Table 3), each
 # of them on *all* numbers of $z_i$; the other has to take a step for each number.
+#
+# More captions say more. `minunclip evaluate --suite paper` found on this copy:
+
+# %%
+paper.table("two_priors", "the two priors")
+
+# %% [markdown]
+# Ours is less true to its caption than it might be. What does it miss? Mostly, whose colour is whose:
+
+# %%
+paper.table("two_priors", "colours of two things, from z_i alone")
+
+# %% [markdown]
+# The last components tell that, many of them a little. In training the model is shown all true components before the
+# next one (*teacher forcing*), and from these the answer can be read, so it has little reason to look for it in the
+# caption. When it draws, they are its own guesses. The diffusion prior has no such way out: where there is little but
+# noise, the caption is all that it has. A remedy that language models know is to hide some of the true components in
+# training (*word dropout*, [Bowman et al. 2016](https://arxiv.org/abs/1511.06349)).
 #
 # The cascade does not care which prior it has. From a caption to 128 pixels, with ours:
 

@@ -563,8 +563,10 @@ figure_5 = show_strips(changed)
 display(figure_5)
 
 # %% [markdown]
-# **What there is** need not be said exactly. The paper also takes a dummy caption, or nothing at all ($z_{t_0} = 0$).
-# And a failure on purpose, $\theta = 1$: then $z_d$ takes the place of $z_i$, and nothing of the picture is left.
+# **What there is** can be told in other ways. The paper also takes a dummy caption, or nothing at all ($z_{t_0} = 0$).
+# The less is said of what there is, the more of the turn goes elsewhere: asked of the prior with nothing, $z_d$ is the
+# $z_i$ of another picture, and the way there is an interpolation. And a failure on purpose, $\theta = 1$: then $z_d$
+# takes the place of $z_i$, and of the picture hardly more than its $x_T$ is left.
 
 # %%
 bases = {"its caption": [base], "a dummy": ["a picture of a thing"], "nothing": None}
