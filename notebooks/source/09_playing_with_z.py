@@ -491,16 +491,16 @@ wishes = {"another colour": new, "another background": "a flat drawing of a big 
           "another thing": "a flat drawing of a big yellow heart in a meadow"}  # fmt: skip
 angles = torch.linspace(0, 0.5, 6)
 
-def strips(direction):
+def wished(direction):
     """For each wish the star, turned by each angle."""
     return {wish: draw(cascade, text_diff(cascade, star, [caption], [base], angles, direction), steps=20)
             for wish, caption in wishes.items()}  # fmt: skip
 
-def show_strips(strips):
-    rows = [image for images in strips.values() for image in images]
+def show_wished(changed):
+    rows = [image for images in changed.values() for image in images]
     return show(rows, [f"{wish}, {theta:.1f}" for wish in wishes for theta in angles], columns=6, side=96)
 
-show_strips(strips(between_texts))
+show_wished(wished(between_texts))
 
 # %% [markdown]
 # Look for two things in each row: does the asked fact flip, and does everything else stay? The night and the stripes
@@ -558,8 +558,8 @@ figures.curves({"true change": (axes, strides(true)), "difference of two z_t": (
 # not the same for both.
 
 # %%
-changed = strips(between_pictures)
-figure_5 = show_strips(changed)
+changed = wished(between_pictures)
+figure_5 = show_wished(changed)
 display(figure_5)
 
 # %% [markdown]
