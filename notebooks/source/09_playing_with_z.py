@@ -13,25 +13,13 @@ import torch
 import torch.nn.functional as F
 from IPython.display import display
 
-from minunclip import checks, figures, paper, plots
+from minunclip import checks, figures, manipulations, paper, plots
 from minunclip import widgets_play as play
 from minunclip.batches import embeddings
 from minunclip.draw import best_device
 from minunclip.evaluate import renders
 from minunclip.judge import Judge
-from minunclip.manipulations import (
-    Latent,
-    between_pictures,
-    between_texts,
-    decode,
-    draw,
-    fresh,
-    interpolate,
-    invert,
-    probe,
-    text_diff,
-    turn,
-)
+from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, invert, probe, text_diff, turn
 from minunclip.metrics import Share, psnr, same_facts
 from minunclip.paper.binding import pair_of
 from minunclip.paper.typography import write
@@ -500,7 +488,7 @@ def show_wished(changed):
     rows = [image for images in changed.values() for image in images]
     return show(rows, [f"{wish}, {theta:.1f}" for wish in wishes for theta in angles], columns=6, side=96)
 
-show_wished(wished(between_texts))
+show_wished(wished(manipulations.between_texts))
 
 # %% [markdown]
 # Look for two things in each row: does the asked fact flip, and does everything else stay? The night and the stripes
@@ -521,7 +509,7 @@ def seen_by_clip(some: list[Scene]) -> torch.Tensor:
     return F.normalize(cascade.clip.encode_image(images.to(device)), dim=1)
 
 true = seen_by_clip([edit.after for edit in edits]) - seen_by_clip([edit.before for edit in edits])
-by_text = between_texts(cascade, after, before)
+by_text = manipulations.between_texts(cascade, after, before)
 print(f"cosine with the true change: {F.cosine_similarity(by_text, true).mean():.2f} in the mean")
 
 # %% [markdown]
@@ -539,7 +527,7 @@ def strides(change):
     change = F.normalize(change, dim=1) * true.norm(dim=1, keepdim=True)
     return (change @ basis.T / spread).square().mean(dim=0).sqrt().tolist()
 
-by_picture = between_pictures(cascade, after, before)
+by_picture = manipulations.between_pictures(cascade, after, before)
 axes = range(1, len(spread) + 1)
 figures.curves({"true change": (axes, strides(true)), "difference of two z_t": (axes, strides(by_text)),
                 "difference of two z_i of the prior's": (axes, strides(by_picture))},
@@ -558,7 +546,7 @@ figures.curves({"true change": (axes, strides(true)), "difference of two z_t": (
 # not the same for both.
 
 # %%
-changed = wished(between_pictures)
+changed = wished(manipulations.between_pictures)
 figure_5 = show_wished(changed)
 display(figure_5)
 
@@ -572,7 +560,7 @@ display(figure_5)
 bases = {"its caption": [base], "a dummy": ["a picture of a thing"], "nothing": None}
 some = (0.0, 0.2, 0.3, 0.4, 0.5, 1.0)
 rows = [image for said in bases.values() for image in draw(
-    cascade, text_diff(cascade, star, [new], said, torch.tensor(some), between_pictures), steps=20)]
+    cascade, text_diff(cascade, star, [new], said, torch.tensor(some), manipulations.between_pictures), steps=20)]
 show(rows, [f"{name}, {theta:g}" for name in bases for theta in some], columns=6, side=96)
 
 # %% [markdown]
