@@ -130,6 +130,7 @@ def interpolate(a: Latent, b: Latent, theta: Tensor | float, x_T: Tensor | None 
     return Latent(z_i, slerp(a.x_T, b.x_T, theta) if x_T is None else rows(x_T, len(z_i)))
 
 
+@torch.no_grad()
 def between_texts(cascade: UnCLIP, captions: list[str], base: list[str] | None = None) -> Tensor:
     """z_d = norm(z_t - z_t0), (B, D), as the paper has it (section 3.3): how captions differ from `base`, None for 0.
 
@@ -139,6 +140,7 @@ def between_texts(cascade: UnCLIP, captions: list[str], base: list[str] | None =
     return difference(z_t, z_t0)
 
 
+@torch.no_grad()
 def between_pictures(cascade: UnCLIP, captions: list[str], base: list[str] | None = None, seed: int = 0) -> Tensor:
     """The same of z_i: of what the prior makes of the captions and of `base`, from the same noise; (B, D).
 
@@ -157,6 +159,7 @@ def difference(a: Tensor, b: Tensor | None) -> Tensor:
     return a if b is None else F.normalize(a - F.normalize(b, dim=1), dim=1)
 
 
+@torch.no_grad()
 def imagined(cascade: UnCLIP, captions: list[str], seed: int = 0) -> Tensor:
     """One z_i of the prior's for each caption, which may be empty: (B, D). Picture i has the seed `seed + i`."""
     drawing = Drawing(captions, seed, replace(cascade.settings, candidates=1), cascade.clip.encode_text(captions))

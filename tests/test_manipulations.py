@@ -197,6 +197,7 @@ def test_the_prior_is_asked_for_both_captions_with_the_same_noise(cascade, laten
     common = between_pictures(cascade, CAPTIONS, ["a star"])            # one base for two captions, each with its noise
     assert_close(common, between_pictures(cascade, CAPTIONS, ["a star", "a star"]))
     assert between_pictures(cascade, CAPTIONS, [""]).isfinite().all()
+    assert not any(way(cascade, CAPTIONS).requires_grad for way in (between_texts, between_pictures))
     turned = text_diff(cascade, latent, CAPTIONS, ["a star"], 0.5, between_pictures)
     assert_close(angle(turned.z_i, common), 0.5 * angle(latent.z_i, common), rtol=1e-4, atol=1e-5)
 

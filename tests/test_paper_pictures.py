@@ -161,9 +161,8 @@ def test_the_stride_of_a_change_is_counted_in_spreads(study, monkeypatch):
     width = z_i.shape[1]
     spreads = torch.linspace(2, 1, width)
     monkeypatch.setattr(words, "components_of", lambda study: PCA(torch.zeros(width), torch.eye(width), spreads**2))
-    along = lambda k: lambda *_: F.one_hot(torch.tensor(k), width).float().expand(len(edits), -1)  # noqa: E731
-    monkeypatch.setattr(words, "WAYS", {"first": along(0), "last": along(width - 1)})
-    _, first, last = (row["mean stride, in spreads"].value for row in words.strides(study, edits, z_i))
+    ways = {f"axis {k}": F.one_hot(torch.tensor(k), width).float().expand(len(edits), -1) for k in (0, width - 1)}
+    _, first, last = (row["mean stride, in spreads"].value for row in words.strides(study, edits, z_i, ways))
     assert last / first == pytest.approx(2, rel=1e-4)
 
 

@@ -66,10 +66,12 @@ def text_diffs(study: Study) -> Found:
     again = study.drawn(latent, "not turned", steps=STEPS)
     outcomes = lambda drawn: [edit.outcome(seen) for edit, seen in zip(edits, study.read(drawn), strict=True)]  # noqa: E731
     rows = [{"difference of": None, "compared with": None, "theta": 0.0, **flips(outcomes(again), study.seed)}]
-    found, strip = {}, [images, again]
+    found, strip, turns = {}, [images, again], {}
     for way, direction in WAYS.items():
         for name, base in {"its caption": before, "nothing": None}.items():
             z_d = direction(study.bench.cascade, after, base)
+            if name == BEST[1]:
+                turns[way] = z_d
             for theta in THETAS:
                 drawn = study.drawn(turn(latent, z_d, theta), f"{theta:g} from {name}, {way}", steps=STEPS)
                 ends = outcomes(drawn)
@@ -78,24 +80,21 @@ def text_diffs(study: Study) -> Found:
                     found[theta] = ends
                     strip.append(drawn)
     return {"text diffs": rows, "text diffs, by what was asked": by_fact(edits, found, study.seed),
-            "how far a change goes": strides(study, edits, latent.z_i),
+            "how far a change goes": strides(study, edits, latent.z_i, turns),
             "text-diffs": strip_of_diffs(torch.stack(strip, dim=1)[:5], edits, study.seed)}  # fmt: skip
 
 
 @torch.no_grad()
-def strides(study: Study, edits: list[Edit], z_i: torch.Tensor) -> list[dict]:
-    """Where each way goes, beside the true change of z_i, along principal axes whose unit is how far pictures spread.
+def strides(study: Study, edits: list[Edit], z_i: torch.Tensor, ways: dict[str, torch.Tensor]) -> list[dict]:
+    """Where each way's z_d (B, D) goes, beside the true change of z_i (B, D), along the principal axes of pictures.
 
-    All are given the length of the true change.
+    All are given the length of the true change; an axis's unit is how far pictures spread along it.
     """
     true = study.encode(study.true_pictures([edit.after for edit in edits])).to(z_i.device)
     change = F.normalize(true, dim=1) - F.normalize(z_i, dim=1)
-    before, after = ([edit.captions[i] for edit in edits] for i in (0, 1))
-    ways = {"true pictures": F.normalize(change, dim=1)}
-    ways |= {way: direction(study.bench.cascade, after, before) for way, direction in WAYS.items()}
     pca, rows = components_of(study), []
     spread = (pca.variances + 1e-5 * pca.variances.max()).sqrt().to(z_i.device)     # of raw z_i
-    for way, z_d in ways.items():
+    for way, z_d in ({"true pictures": F.normalize(change, dim=1)} | ways).items():
         steps = z_d * change.norm(dim=1, keepdim=True) * z_i.norm(dim=1, keepdim=True)
         size = (steps @ pca.basis.T / spread).square().mean(dim=1).sqrt()
         cosine = F.cosine_similarity(z_d, change)

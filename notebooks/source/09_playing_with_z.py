@@ -535,15 +535,14 @@ figures.curves({"true change": (axes, strides(true)), "difference of two z_t": (
 
 # %% [markdown]
 # Pictures use about the first twenty axes, and there all three agree. Along the others pictures hardly differ, but
-# captions do, and a step that is short for captions is ten spreads for pictures. Nothing in CLIP's training forbids
+# captions do, and a step that is short for captions is several spreads for pictures. Nothing in CLIP's training forbids
 # it: its loss knows only products $z_i \cdot z_t$, and where $z_i$ is always the same, $z_t$ may be anything. But the
 # decoder has never seen such a $z_i$, and those narrow axes are not idle; some tell it what belongs to what.
 #
 # **Ask the prior.** It turns a caption into a $z_i$ that a picture could have. So take the difference *after* it
 # instead of before, between the $z_i$ that it makes of the two captions from the same noise: that is
-# `between_pictures`, the third line above. (This is ours. The paper takes $z_t$, and with its large CLIP that works
-# well enough.) The same noise and captions that say everything: what they leave open the prior makes up, and perhaps
-# not the same for both.
+# `between_pictures`, the third line above. (This is ours; the paper's Figure 5 was drawn with the difference of two
+# $z_t$.) Let both captions say everything: what they leave open the prior makes up, and perhaps not the same for both.
 
 # %%
 changed = wished(manipulations.between_pictures)
