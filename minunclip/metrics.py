@@ -90,6 +90,11 @@ def bootstrap(
     return Estimate.of(statistic(np.arange(n)), redrawn, n, unbiased)
 
 
+def average(values: np.ndarray, seed: int = 0) -> Estimate:
+    """The mean of one value per caption (C,), with its interval."""
+    return bootstrap(lambda rows: values[rows].mean(), len(values), seed)
+
+
 def true_facts(statement: Statement, scene: Scene) -> dict[str, list[bool]]:
     """Which of the stated facts hold, per fact, under the matching of things that makes most of them true."""
     if len(statement.things) != len(scene.things):

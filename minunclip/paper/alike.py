@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..manipulations import Latent, interpolate
-from ..metrics import bootstrap, psnr, same_facts
+from ..metrics import average, psnr, same_facts
 from ..plots import Picture, show
 from ..scenes import Item, Scene
 from .study import Study, pooled
@@ -40,9 +40,7 @@ def variations(study: Study) -> Found:
 
 def kept(scenes: list[Scene], seen: list[Scene], pictures: Tensor, images: Tensor, seed: int) -> dict:
     """The share of facts that are the originals', per fact, and how alike the pixels are."""
-    decibels = psnr(pictures, images).numpy()
-    alike = bootstrap(lambda rows: decibels[rows].mean(), len(decibels), seed)
-    return {**same_facts(scenes, seen), "PSNR in dB": alike}
+    return {**same_facts(scenes, seen), "PSNR in dB": average(psnr(pictures, images).numpy(), seed)}
 
 
 def strip_of_variations(study: Study, latent: Latent, images: Tensor, n: int = 5) -> Picture:

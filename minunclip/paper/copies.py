@@ -6,7 +6,7 @@ import numpy as np
 
 from ..batches import embeddings
 from ..manipulations import probe
-from ..metrics import Estimate, bootstrap, everything, psnr, resamples, same_facts, true_facts
+from ..metrics import Estimate, average, everything, psnr, resamples, same_facts, true_facts
 from ..pca import PCA
 from ..plots import Picture, show
 from ..scenes import Scene, Scenes
@@ -103,8 +103,7 @@ def inversion(study: Study) -> Found:
             latent = study.inverted(images, steps, corrections)
             again = study.drawn(latent, f"again, {steps} steps", steps=steps)
             decibels, spread = psnr(again, images).numpy(), latent.x_T.flatten(1).std(dim=1).cpu().numpy()
-            mean = lambda values: bootstrap(lambda rows: values[rows].mean(), len(values), study.seed)  # noqa: E731
             same = same_facts(scenes, study.read(again))["scene"]
-            rows.append({"corrections": corrections, "steps": steps, "PSNR in dB": mean(decibels),
-                         "spread of x_T": mean(spread), "same scene": same})  # fmt: skip
+            rows.append({"corrections": corrections, "steps": steps, "PSNR in dB": average(decibels, study.seed),
+                         "spread of x_T": average(spread, study.seed), "same scene": same})  # fmt: skip
     return {"pictures inverted and drawn again": rows}

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..distances import frechet_distance, inside
 from ..evaluate import renders
 from ..manipulations import as_image_embedding
-from ..metrics import Estimate, Share, bootstrap
+from ..metrics import Estimate, Share, average, bootstrap
 from .study import Study, all_true
 from .suite import Tables
 
@@ -38,7 +38,7 @@ def distance_row(drawn: Tensor, true: Tensor, study: Study) -> dict[str, Estimat
     among = {"precision": inside(drawn, true).numpy(), "recall": inside(true, drawn).numpy()}
     return {
         "Frechet distance": bootstrap(distance, n, seed, study.size.draws, unbiased=True),
-        **{name: bootstrap(lambda rows, hits=hits: hits[rows].mean(), n, seed) for name, hits in among.items()},
+        **{name: average(hits, seed) for name, hits in among.items()},
     }
 
 
@@ -52,5 +52,5 @@ def rerank(study: Study) -> Tables:
         first = hits if first is None else first
         gain = hits.astype(float) - first
         rows.append({"candidates": n, "fidelity": Share(int(hits.sum()), len(hits)),
-                     "gain": bootstrap(lambda rows, gain=gain: gain[rows].mean(), len(gain), study.seed)})  # fmt: skip
+                     "gain": average(gain, study.seed)})
     return {"the best of several z_i": rows}

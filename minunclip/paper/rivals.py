@@ -10,7 +10,7 @@ import torch
 
 from ..ar_prior import ARPrior
 from ..diversity import effective_number
-from ..metrics import Estimate, Share, bootstrap
+from ..metrics import Estimate, Share, average, bootstrap
 from ..unclip import UnCLIP
 from .binding import outcomes, pairs_for
 from .study import Study, Variety
@@ -59,7 +59,7 @@ def measured(study: Study, name: str, candidates: int) -> tuple[Variety, Estimat
     z_t = torch.cat([study.bench.cascade.encode_text(captions[rows]).embed for rows in study.batches(len(captions))])
     near = torch.cosine_similarity(z_i, z_t).view(len(study.groups), -1).mean(dim=1).cpu().numpy()
     times = {"seconds for one z_i": one, "seconds for 100 z_i": 100 * seconds / len(captions)}
-    return study.variety(z_i, name), bootstrap(lambda rows: near[rows].mean(), len(near), study.seed), times
+    return study.variety(z_i, name), average(near, study.seed), times
 
 
 def bound(study: Study, name: str, candidates: int) -> dict[str, Share]:

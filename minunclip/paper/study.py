@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..diversity import effective_number, entropies, open_style
 from ..evaluate import Bench
 from ..manipulations import Latent, decode, draw, fresh, invert
-from ..metrics import Estimate, bootstrap
+from ..metrics import Estimate, average, bootstrap
 from ..scenes import Item, Scene, render, to_tensor
 
 
@@ -48,7 +48,7 @@ class Variety:
     def row(self, seed: int) -> dict[str, Estimate]:
         n = len(self.fidelity)
         return {
-            "fidelity": bootstrap(lambda rows: self.fidelity[rows].mean(), n, seed),
+            "fidelity": average(self.fidelity, seed),
             "diversity": bootstrap(lambda rows: effective_number(self.facts[rows]), n, seed),
             "style variability": bootstrap(lambda rows: effective_number(self.style[rows]), n, seed),
         }

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..clip import CLIP
-from ..metrics import Share, bootstrap
+from ..metrics import Share, average
 from ..plots import Picture, show, to_pil
 from ..scenes import KINDS, Item, Scene, full_statement, phrase
 from .study import Study
@@ -116,7 +116,7 @@ def reading(cases: Cases, chances: Tensor, seed: int) -> dict:
     return {
         "CLIP says the thing": says([item.scene.things[0].kind for item, _ in cases]),
         "CLIP says the word": says([word for _, word in cases]),
-        "CLIP's bet on the word": bootstrap(lambda rows: bet[rows].mean(), len(bet), seed),
+        "CLIP's bet on the word": average(bet, seed),
     }
 
 
@@ -142,8 +142,8 @@ def beyond_mirror(cases: Cases, chances: dict[str, Tensor], place: str, seed: in
     says = lambda found: on_the_word(cases, (found == found.amax(dim=1, keepdim=True)))  # noqa: E731
     oftener = says(plain) - says(mirrored)
     return {
-        "more is bet on the word": bootstrap(lambda rows: more[rows].mean(), len(more), seed),
-        "more often it is said": bootstrap(lambda rows: oftener[rows].mean(), len(more), seed),
+        "more is bet on the word": average(more, seed),
+        "more often it is said": average(oftener, seed),
     }
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from ..manipulations import between_pictures, between_texts, turn
-from ..metrics import VALUES, Estimate, Share, bootstrap, everything, true_facts
+from ..metrics import VALUES, Share, average, everything, true_facts
 from ..plots import Picture, show
 from ..scenes import Item, Scene, full_statement, phrase
 from .copies import components_of
@@ -98,14 +98,9 @@ def strides(study: Study, edits: list[Edit], z_i: torch.Tensor, ways: dict[str, 
         steps = z_d * change.norm(dim=1, keepdim=True) * z_i.norm(dim=1, keepdim=True)
         size = (steps @ pca.basis.T / spread).square().mean(dim=1).sqrt()
         cosine = F.cosine_similarity(z_d, change)
-        rows.append({"difference of": way, "cosine with the true change": average(cosine, study.seed),
-                     "mean stride, in spreads": average(size, study.seed)})  # fmt: skip
+        rows.append({"difference of": way, "cosine with the true change": average(cosine.cpu().numpy(), study.seed),
+                     "mean stride, in spreads": average(size.cpu().numpy(), study.seed)})  # fmt: skip
     return rows
-
-
-def average(values: torch.Tensor, seed: int) -> Estimate:
-    values = values.cpu().numpy()
-    return bootstrap(lambda rows: values[rows].mean(), len(values), seed)
 
 
 def flips(outcomes: list[tuple[bool, int, int]], seed: int) -> dict:
