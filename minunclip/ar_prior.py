@@ -64,6 +64,9 @@ class ARPrior(Stage):
         self.transformer = Transformer(width, c.layers, c.heads)
         self.norm_out = nn.LayerNorm(width)
         self.bucket_out = nn.Linear(width, c.buckets)
+        # A bucket means another value for each component, so each has scales of its own, on the way in and out
+        self.scales_in = nn.Parameter(torch.randn(1, 1 + c.components, width))
+        self.scales_out = nn.Parameter(torch.randn(1, c.components, width))
         nn.init.normal_(self.bucket_in.weight, std=0.02)
         self.register_buffer("mean", torch.zeros(c.z_width))
         self.register_buffer("basis", torch.eye(c.components, c.z_width))
@@ -135,31 +138,35 @@ class ARPrior(Stage):
         return Prefix(past, mask)
 
     def read(self, tokens: Tensor, prefix: Prefix, first: int = 0) -> tuple[Tensor, Prefix]:
-        """Read on: tokens (B, n), the first of which has the number `first` in [dot, c_1, c_2, ...].
+        """Read on: tokens (B, n), the first of which has the number `first` in [dot, c_1, c_2, ...]; -1 is hidden.
 
         Returns the logits of what follows each, (B, n, buckets), and the prefix grown by n: pass it to the next
         call with first + n, and nothing is computed twice.
         """
         n, start = tokens.shape[1], self.config.context + 1 + first
-        x = self.bucket_in(tokens) + self.positions[:, start : start + n]               # (B, n, width)
+        words = self.bucket_in(tokens.clamp(min=0)) * self.scales_in[:, first : first + n]  # (B, n, width)
+        words = words.masked_fill((tokens < 0).unsqueeze(-1), 0)
+        x = words + self.positions[:, start : start + n]
         seen = prefix.mask[:, None, None].expand(-1, -1, n, -1)                         # (B, 1, n, M)
         new = causal_mask(n, x.device).expand(len(x), 1, -1, -1)                        # (B, 1, n, n)
         x, past = self.transformer(x, torch.cat([seen, new], dim=-1), prefix.past)
         mask = torch.cat([prefix.mask, prefix.mask.new_ones(tokens.shape)], dim=1)      # (B, M + n)
-        return self.bucket_out(self.norm_out(x)), Prefix(past, mask)
+        return self.bucket_out(self.norm_out(x) * self.scales_out[:, first : first + n]), Prefix(past, mask)
 
     def forward(self, tokens: Tensor, text: Text | Prefix) -> Tensor:
         """[dot, c_1, ..., c_n] (B, 1 + n), n < K -> logits of c_1, ..., c_{n + 1}: (B, 1 + n, buckets)."""
         return self.read(tokens, text if isinstance(text, Prefix) else self.prefix(text))[0]
 
-    def loss(self, z_i: Tensor, text: Text, z_t: Tensor | None = None) -> Tensor:
+    def loss(self, z_i: Tensor, text: Text, z_t: Tensor | None = None, hidden: Tensor | None = None) -> Tensor:
         """Cross-entropy of the true buckets, the mean over the components, in nats, per example: (B,).
 
         z_i (B, D) raw. Where captions were dropped from `text`, pass all the true ones' z_t (B, D): the dot
-        product is that of the true pair, and says the same thing with and without the caption.
+        product is that of the true pair, and says the same thing with and without the caption. hidden (B, K) bool:
+        which of [dot, c_1, ..., c_{K-1}] the model does not see.
         """
         tokens = self.tokens(z_i, text.embed if z_t is None else z_t)
-        logits = self(tokens[:, :-1], text)                                             # (B, K, buckets)
+        seen = tokens[:, :-1] if hidden is None else tokens[:, :-1].masked_fill(hidden, -1)
+        logits = self(seen, text)                                                       # (B, K, buckets)
         return F.cross_entropy(logits.transpose(1, 2).float(), tokens[:, 1:], reduction="none").mean(dim=1)
 
     # -- sampling

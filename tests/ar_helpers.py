@@ -51,7 +51,8 @@ def uncached(prior: ARPrior, tokens, text):
     """The whole sequence in one pass: the logits at dot, c_1, c_2, ..."""
     length, n = text.tokens.shape[1], tokens.shape[1]
     where = [*range(length), *range(TINY.context, TINY.context + 1 + n)]
-    x = torch.cat([prior.tokens_in(text.tokens), prior.embed_in(text.embed)[:, None], prior.bucket_in(tokens)], dim=1)
+    words = prior.bucket_in(tokens) * prior.scales_in[:, :n]
+    x = torch.cat([prior.tokens_in(text.tokens), prior.embed_in(text.embed)[:, None], words], dim=1)
     seen = torch.cat([text.mask, torch.ones(len(x), 1 + n, dtype=torch.bool)], dim=1)
     x, _ = prior.transformer(x + prior.positions[:, where], causal_mask(len(where)) & seen[:, None, None])
-    return prior.bucket_out(prior.norm_out(x[:, -n:]))
+    return prior.bucket_out(prior.norm_out(x[:, -n:]) * prior.scales_out[:, :n])

@@ -146,6 +146,33 @@ def test_the_loss_is_the_mean_surprise_at_the_true_buckets(prior, pairs, text):
     assert (own - prior.loss(z_i, text, z_t)).abs().max() > 1e-4
 
 
+@torch.no_grad()
+def test_a_hidden_token_says_nothing(prior, pairs, text):
+    tokens = prior.tokens(*pairs)[:3, :-1]
+    vocabulary, hidden = TINY.buckets + TINY.dot_buckets, torch.zeros_like(tokens, dtype=torch.bool)
+    other = (tokens + 1) % vocabulary
+    hidden[0, 2:4], hidden[2] = True, True
+    answers = [prior(x, text) for x in (tokens, torch.where(hidden, other, tokens), tokens.masked_fill(hidden, -1))]
+    assert ((answers[1] - answers[0]).abs().amax(dim=(1, 2)) > 1e-3).tolist() == [True, False, True]
+    hidden_too = prior(torch.where(hidden, -1, other), text)
+    torch.testing.assert_close(hidden_too[2], answers[2][2], rtol=0, atol=0)  # nothing of it was shown
+    for first in (tokens, torch.where(hidden, 0, tokens)):  # a hidden token is no bucket, not the first one either
+        gap = (answers[2] - prior(first, text)).abs().amax(dim=2)
+        assert torch.equal(gap[0, :2], torch.zeros(2)) and gap[0, 2:].min() > 1e-4 and gap[2].min() > 1e-4
+        torch.testing.assert_close(gap[1], torch.zeros(6), rtol=0, atol=0)
+
+
+def test_the_loss_where_tokens_are_hidden(prior, pairs, text):
+    z_i, z_t = pairs[0][:3], pairs[1][:3]
+    hidden = torch.rand(3, 6, generator=torch.Generator().manual_seed(1)) < 0.5
+    tokens = prior.tokens(z_i, z_t)
+    p = prior(torch.where(hidden, -1, tokens[:, :-1]), text).softmax(dim=-1)
+    expected = -p.gather(2, tokens[:, 1:, None]).log().mean(dim=(1, 2))  # all are asked for, hidden or not
+    torch.testing.assert_close(prior.loss(z_i, text, z_t, hidden), expected, **CLOSE)
+    torch.testing.assert_close(prior.loss(z_i, text, z_t, hidden & False), prior.loss(z_i, text, z_t), rtol=0, atol=0)
+    assert (prior.loss(z_i, text, z_t) - expected).abs().min() > 1e-4
+
+
 def test_every_parameter_gets_a_gradient(prior, pairs, text):
     prior.loss(pairs[0][:3], text).mean().backward()
     for name, parameter in prior.named_parameters():

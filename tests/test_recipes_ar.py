@@ -5,9 +5,10 @@ import torch
 from ar_helpers import round_trip
 from helpers import TINY_CLIP, randomise
 
+from minunclip.ar_prior import ARPriorConfig
 from minunclip.batches import Batch, batches
 from minunclip.clip import CLIP
-from minunclip.recipes_prior import ARPriorRecipe
+from minunclip.recipes_prior import ARPriorRecipe, hide
 from minunclip.train import TrainConfig, Trainer
 
 
@@ -47,8 +48,10 @@ def test_the_recipe_drops_captions_but_not_what_their_dot_says(recipe):
     seen, said = {}, [recipe.dataset[i % 40].caption for i in range(600)]
 
     class Spy(torch.nn.Module):
-        def loss(self, z_i, text, z_t):
-            seen.update(text=text, z_t=z_t)
+        config = ARPriorConfig(z_width=12, components=3)
+
+        def loss(self, z_i, text, z_t, hidden):
+            seen.update(text=text, z_t=z_t, hidden=hidden)
             return z_i.sum(dim=1)
 
     recipe.build()
@@ -61,3 +64,15 @@ def test_the_recipe_drops_captions_but_not_what_their_dot_says(recipe):
     assert torch.equal(seen["text"].mask.sum(dim=1)[dropped], empty.mask.sum(dim=1).expand(int(dropped.sum())))
     torch.testing.assert_close(seen["text"].tokens[~dropped], true.tokens[~dropped])
     torch.testing.assert_close(seen["text"].embed[~dropped], true.embed[~dropped])
+    assert seen["hidden"].shape == (600, 3)
+
+
+def test_some_sentences_are_hidden_some_shown_some_half():
+    hidden = hide(4000, 50, torch.Generator().manual_seed(0))
+    shares = hidden.float().mean(dim=1)
+    assert hidden.dtype == torch.bool and hidden.shape == (4000, 50)
+    # a part of each share beside 0 and 1 rounds to them: 1 in 51 of 3 in 10, twice
+    assert abs((shares == 1).float().mean() - 0.306) < 0.02 and abs((shares == 0).float().mean() - 0.406) < 0.02
+    some = shares[(shares > 0) & (shares < 1)]
+    assert abs(some.mean() - 0.5) < 0.03 and abs(some.std() - 12**-0.5) < 0.03  # evenly between none and all
+    assert (hidden.float().mean(dim=0) - 0.45).abs().max() < 0.04  # no word more than another

@@ -54,8 +54,8 @@ SECTIONS = {
         "Diffusion prior and autoregressive prior",
         "People find the pictures of both about as good, and those of the diffusion prior a little better (Table 1).",
         "The diffusion prior draws two z_i and keeps the better; the autoregressive one is told to draw one that "
-        "fits. Where one falls behind, look at the colours: whose is which is told by the last components of z_i, and "
-        "in training an autoregressive model mostly reads it off those before, not off the caption."),
+        "fits. Whose colour is whose is the finest thing that a caption says. In training, an autoregressive model "
+        "could read it off the true components before instead of the caption, so a part of these is hidden from it."),
     "variations": Section(
         "Variations",
         "A variation keeps what CLIP sees, and changes the rest (figure 3).",

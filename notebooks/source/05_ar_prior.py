@@ -15,17 +15,17 @@ from math import log, log2
 import torch
 import torch.nn.functional as F
 
-from minunclip import checks, figures, paper, plots
+from minunclip import checks, figures, manipulations, paper, plots
 from minunclip.ar_prior import ARPrior, dot
 from minunclip.batches import batches, collate
 from minunclip.distances import inside
 from minunclip.draw import best_device
 from minunclip.judge import Judge
-from minunclip.manipulations import decode
 from minunclip.metrics import Share, fidelity
+from minunclip.paper.binding import pair_of
 from minunclip.pca import PCA
 from minunclip.plane import Panel, plane
-from minunclip.recipes_prior import ARPriorRecipe
+from minunclip.recipes_prior import ARPriorRecipe, hide
 from minunclip.samplers import ddim, generators, last, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.train import Trainer, train
@@ -49,7 +49,7 @@ print(*sentence[0].tolist())
 # %%
 def pictures_of(z_i, seed=0):
     """What the decoder makes of each z_i (B, D) alone: it is told no caption."""
-    return decode(cascade, z_i, [""] * len(z_i), seed)
+    return manipulations.decode(cascade, z_i, [""] * len(z_i), seed)
 
 said = [n for n in (0, 1, 2, 4, 8, 16) if n < K] + [K]
 heard = torch.cat([prior.unwhiten(prior.dequantise(sentence)[:, :n]) for n in said])
@@ -341,6 +341,17 @@ print("expects ", "             ", *(f"{token:4}" for token in said[1:9]), " ...
 # which is nothing but the chain rule. No assumption is made about $z_i$, except for the rounding. All factors are
 # trained at once: under the causal mask each place sees only what came before.
 #
+# One vocabulary serves all places, though bucket 7 is another value for each component. So each place has *scales* of
+# its own, one for every channel, which multiply the vector of the word that is read there, and once more what the
+# logits are made of. That is far less to learn than a vocabulary for each component:
+
+# %%
+numbers = {name: sum(p.numel() for p in parts) for name, parts in {
+    "one vocabulary": [*prior.bucket_in.parameters(), *prior.bucket_out.parameters()],
+    "the scales of all places": [prior.scales_in, prior.scales_out]}.items()}  # fmt: skip
+print(numbers, f"{K} vocabularies: {K * numbers['one vocabulary']}", sep="\n")
+
+# %% [markdown]
 # ### Exercise 3: The next token · ●●○ medium · 6 minutes
 #
 # `tokens` (B, 1 + K) are $[\text{dot}, c_1, \dots, c_K]$. The model has read all of them but the last, since nothing
@@ -444,12 +455,13 @@ checks.one_more(one_more)
 def in_one_go(prior, tokens, text):
     """Caption, z_t and all tokens in one pass, nothing kept: logits (B, n, buckets)."""
     context, n, (_, length) = prior.config.context, tokens.shape[1], text.mask.shape
-    parts = [prior.tokens_in(text.tokens), prior.embed_in(text.embed)[:, None], prior.bucket_in(tokens)]
+    words = prior.bucket_in(tokens) * prior.scales_in[:, :n]
+    parts = [prior.tokens_in(text.tokens), prior.embed_in(text.embed)[:, None], words]
     places = [*range(length), *range(context, context + 1 + n)]
     there = torch.cat([text.mask, text.mask.new_ones(len(tokens), 1 + n)], dim=1)
     allowed = causal_mask(length + 1 + n) & there[:, None, None]
     x, _ = prior.transformer(torch.cat(parts, dim=1) + prior.positions[:, places], allowed)
-    return prior.bucket_out(prior.norm_out(x[:, length + 1 :]))
+    return prior.bucket_out(prior.norm_out(x[:, length + 1 :]) * prior.scales_out[:, :n])
 
 def token_by_token(prior, tokens, text):
     prefix, answers = prior.prefix(text), []
@@ -499,6 +511,17 @@ for way in (token_by_token, without_counting):
 # The recipe takes the diffusion prior's pictures and captions. One caption in ten is dropped, for guidance; the dot
 # product then is still that of the true pair. With the `cpu` profile your prior learns shorter sentences, of the
 # components that hold 99%, and not for long.
+#
+# **Hidden words.** In training all words before are the true ones (*teacher forcing*). That is a trap: when the first
+# words have shown a red star, the later ones need not be learnt from the caption, for the words tell. In drawing,
+# however, the words are the model's own guesses. So the recipe hides true words from the model, which has to predict
+# them all the same: three sentences in ten are hidden wholly, four not at all, and of the others a part. Language
+# models know this remedy as *word dropout* ([Bowman et al. 2016](https://arxiv.org/abs/1511.06349)); the paper does not
+# speak of it. Six sentences, each a row, a dot for a hidden word:
+
+# %%
+for row in hide(6, K, torch.Generator().manual_seed(0)).tolist():
+    print("".join("." if hidden else "#" for hidden in row))
 
 # %%
 recipe = ARPriorRecipe(clip.to(device))
@@ -671,8 +694,9 @@ figures.curves({"pairs from that quantile up": (quantiles, asked), "what is draw
                "the dot product is drawn from this quantile up", "mean dot product")  # fmt: skip
 
 # %% [markdown]
-# If the model has understood the token, both lines rise together. It need not obey wholly: for a caption that
-# says little, no picture fits well. The authors tried the upper 50, 30, 15 and 5 percent, and chose the upper half.
+# If the model obeyed, both lines would rise together. Ours rises a little, and soon no more: for a caption that says
+# little no picture fits well, whatever is asked for. The authors tried the upper 50, 30, 15 and 5 percent, and chose
+# the upper half.
 #
 # **Guidance** works on the logits, against the empty caption with the same dot product:
 
@@ -753,17 +777,38 @@ for name, z in {"the true z_i": z_i, **rivals}.items():
 paper.table("two_priors", "the two priors")
 
 # %% [markdown]
-# Ours is less true to its caption than it might be. What does it miss? Mostly, whose colour is whose:
+# The finest thing that a caption says is whose colour is whose. Both priors, on captions such as "a red star above a
+# blue fish"; swapped: each thing is drawn in the other's colour.
 
 # %%
 paper.table("two_priors", "colours of two things, from z_i alone")
 
 # %% [markdown]
-# The last components tell that, many of them a little. In training the model is shown all true components before the
-# next one (*teacher forcing*), and from these the answer can be read, so it has little reason to look for it in the
-# caption. When it draws, they are its own guesses. The diffusion prior has no such way out: where there is little but
-# noise, the caption is all that it has. A remedy that language models know is to hide some of the true components in
-# training (*word dropout*, [Bowman et al. 2016](https://arxiv.org/abs/1511.06349)).
+# Which words tell it? Take true pictures, and exchange the two colours in their captions. How much dearer does that
+# make the words of the picture, all together up to here? Once with all true words before in sight, once with all of
+# them hidden:
+
+# %%
+pairs = [pair_of(number, seed=0) for number in range(200)]
+right, swapped = (clip.encode_text([getattr(pair, name) for pair in pairs]) for name in ("caption", "swapped"))
+pictures = torch.stack([to_tensor(render(pair.scene, 32)) for pair in pairs])
+words = prior.tokens(clip.encode_image(pictures), right.embed)                           # (B, 1 + K)
+
+def cost(read, said):
+    """Of each word, in nats: (B, K)."""
+    return F.cross_entropy(prior(read, said).transpose(1, 2), words[:, 1:], reduction="none")
+
+reading = {"true words shown": words[:, :-1], "all words hidden": torch.full_like(words[:, :-1], -1)}
+dearer = {name: cost(read, swapped) - cost(read, right) for name, read in reading.items()}
+for name, gap in dearer.items():
+    print(f"{name}: the right caption is the cheaper one for {(gap.sum(dim=1) > 0).float().mean():.0%}")
+
+# %%
+figures.curves({name: (range(1, K + 1), gap.mean(dim=0).cumsum(dim=0).tolist()) for name, gap in dearer.items()},
+               "word of the sentence", "nats dearer, so far")  # fmt: skip
+
+# %% [markdown]
+# The first words, which tell most of a picture, say next to nothing about it. It is the later ones, each a little.
 #
 # The cascade does not care which prior it has. From a caption to 128 pixels, with ours:
 
@@ -781,6 +826,7 @@ plots.show(other.sample(wishes, seed=0, size=128).image, wishes, side=192, seed=
 # | buckets | each component rounded to one of a few values: $z_i$ becomes a sentence |
 # | dot token | how well picture and caption fit, in buckets of equally many pairs; ask for the upper half |
 # | loss | cross-entropy of the next word; $\log$ of the buckets for knowing nothing |
+# | hidden words | true words are a crutch: whoever learns without some of them learns to ask the caption |
 # | keys and values | kept: a new token costs one token, not the whole sentence again |
 # | temperature | divides the logits; 0 is the likeliest word, large is chaos |
 # | two priors | the same place in the cascade; one draws all numbers at once in steps, the other one number at a time |
