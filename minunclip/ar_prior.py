@@ -64,7 +64,8 @@ class ARPrior(Stage):
         self.transformer = Transformer(width, c.layers, c.heads)
         self.norm_out = nn.LayerNorm(width)
         self.bucket_out = nn.Linear(width, c.buckets)
-        # A bucket means another value for each component, so each has scales of its own, on the way in and out
+        # A bucket means another value for each component, so each has scales of its own, on the way in and out. These
+        # are ours: the paper does not speak of any
         self.scales_in = nn.Parameter(torch.randn(1, 1 + c.components, width))
         self.scales_out = nn.Parameter(torch.randn(1, c.components, width))
         nn.init.normal_(self.bucket_in.weight, std=0.02)
