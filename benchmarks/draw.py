@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from minunclip.unclip import UnCLIP
+import minunclip
 
 CAPTION = "a big red circle above a small blue square"
 
@@ -30,7 +30,7 @@ def cold() -> None:
 
 
 def main() -> None:
-    cascade = UnCLIP.from_pretrained("scenes")
+    cascade = minunclip.load("scenes")
     cascade.sample([CAPTION])  # warm up
     print("| one caption | seconds |\n| --- | --- |")
     for side in cascade.sizes:

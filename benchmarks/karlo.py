@@ -27,10 +27,11 @@ from results import machine, save, weights_in
 
 sys.path += [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "tests" / "parity")]
 
-from minunclip.memory import best_dtype  # noqa: E402
-from minunclip.released import plan_decoder, plan_prior, plan_upsampler  # noqa: E402
+import minunclip  # noqa: E402
+from minunclip.device import best_dtype  # noqa: E402
+from minunclip.plan import LazyStage  # noqa: E402
+from minunclip.released import decoder_part, prior_part, upsampler_part  # noqa: E402
 from minunclip.text import Text  # noqa: E402
-from minunclip.unclip import UnCLIP  # noqa: E402
 
 CAPTION = "a corgi playing a flame-throwing trumpet"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -52,7 +53,7 @@ def normal(*shape: int, seed: int = 1, dtype=torch.float32) -> torch.Tensor:
 
 def prior(folder: Path, dtype):
     """Guided, as Karlo runs it: two rows. The caption's part of the sequence is computed once, before the steps."""
-    theirs, ours = oracle(folder, "prior", dtype), plan_prior(folder).load(dtype=dtype)
+    theirs, ours = oracle(folder, "prior", dtype), LazyStage.of(prior_part(folder)).load(dtype=dtype)
     c = ours.config
     z, z_t, tokens = (normal(2, *shape, c.z_width, seed=i, dtype=dtype) for i, shape in enumerate([(), (), (77,)]))
     mask = torch.arange(77).expand(2, -1) < 9
@@ -62,7 +63,7 @@ def prior(folder: Path, dtype):
 
 def decoder(folder: Path, dtype):
     project, theirs = oracle(folder, "text_proj", dtype), oracle(folder, "decoder", dtype)
-    ours = plan_decoder(folder).load(dtype=dtype)
+    ours = LazyStage.of(decoder_part(folder)).load(dtype=dtype)
     x, width = normal(2, 3, 64, 64, dtype=dtype), ours.config.z_width
     z_i, z_t, tokens = (normal(2, *shape, width, seed=i, dtype=dtype) for i, shape in enumerate([(), (), (77,)]))
     mask = torch.arange(77).expand(2, -1) < 9
@@ -75,7 +76,7 @@ def decoder(folder: Path, dtype):
 
 
 def upsampler(folder: Path, dtype):
-    theirs, ours = oracle(folder, "super_res_first", dtype), plan_upsampler(folder, 64).load(dtype=dtype)
+    theirs, ours = oracle(folder, "super_res_first", dtype), LazyStage.of(upsampler_part(folder, 64)).load(dtype=dtype)
     ours.last_unet = None                                               # its memory is better used
     x, low = (normal(1, 3, 256, 256, seed=seed, dtype=dtype) for seed in (1, 4))
     return (lambda: ours(x, torch.tensor([500]), low)), (lambda: theirs(torch.cat([x, low], 1), 500).sample)
@@ -118,7 +119,7 @@ def run_diffusers(folder: Path, out: Path, steps: list[int] | None) -> dict:
     ready, start = time.perf_counter() - start, time.perf_counter()
     width = parts["prior"].config.embedding_dim
     record = karlo_folder.reference_run(parts, [CAPTION], steps or [25, 25, 7], (width, 64, 256))
-    pictures = {64: record.samples["decoder"][-1].clamp(-1, 1), 256: record.samples["upsampler 1"][-1].clamp(-1, 1)}
+    pictures = {64: record.samples["decoder"][-1].clamp(-1, 1), 256: record.samples["upsampler-1"][-1].clamp(-1, 1)}
     torch.save({"noise": record.noise, "pictures": pictures}, out)
     return {"ready": ready, "seconds": time.perf_counter() - start}
 
@@ -128,7 +129,7 @@ def run_ours(folder: Path, out: Path, steps: list[int] | None, dtype) -> dict:
     from karlo_folder import quantile
 
     theirs, start = torch.load(out, weights_only=True), time.perf_counter()
-    cascade = UnCLIP.from_pretrained(folder, "cpu", dtype, "resident")
+    cascade = minunclip.load(folder, "cpu", dtype, "resident")
     ready, settings, start = time.perf_counter() - start, cascade.settings, time.perf_counter()
     if steps:
         settings = replace(settings, prior_steps=steps[0], decoder_steps=steps[1], upsampler_steps=(steps[2],))

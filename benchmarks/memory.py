@@ -24,8 +24,9 @@ from pathlib import Path
 import torch
 from results import machine, save, weights_in
 
-from minunclip.memory import MODES, best_device, best_dtype
-from minunclip.unclip import UnCLIP
+import minunclip
+from minunclip.device import best_device, best_dtype
+from minunclip.memory import MODES
 
 # ---- one mode, in this process ----
 
@@ -61,15 +62,16 @@ def measure(folder: Path, mode: str, dtype: torch.dtype, steps: int | None) -> I
         return {"what": what, "seconds": round(seconds, 2), "ram": round(ram, 3), "gpu": round(gpu, 3)}
 
     forget_peak(device)
-    cascade = UnCLIP.from_pretrained(str(folder), device, dtype, mode)
+    cascade = minunclip.load(str(folder), device, dtype, mode)
     yield taken("loading")
     settings = cascade.settings
     if steps:
         settings = replace(settings, prior_steps=steps, decoder_steps=steps, upsampler_steps=(steps,))
-    for progress in cascade.stream(["a corgi playing a trumpet"], settings=settings):
+    stream = cascade.stream(["a corgi playing a trumpet"], settings=settings)
+    for progress in stream:
         if progress.done == progress.total:
             yield taken(progress.stage)
-    assert progress.drawing.image.isfinite().all()
+    assert stream.result.image.isfinite().all()
 
 
 # ---- all of them ----

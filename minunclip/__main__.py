@@ -32,6 +32,7 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--steps", "--decoder-steps", type=int, dest="decoder_steps", metavar="N", help="of the decoder")
     how.add_argument("--prior-steps", type=int, metavar="N")
     how.add_argument("--upsampler-steps", type=numbers, metavar="N[,N]", help="of all upsamplers, or one by one")
+    how.add_argument("--sampler", help="ddim, ddpm, analytic or dpm")
     how.add_argument("--candidates", type=int, metavar="N", help="image embeddings to choose the best of")
     where = parser.add_argument_group("where to compute", "by default what this machine does best")
     where.add_argument("--device", choices=("cuda", "mps", "cpu"))
@@ -47,7 +48,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
-    from .stage import STAGES
+    from .files import STAGES
 
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--profile", choices=("cpu", "gpu"), help="default: gpu if there is one")
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _draw(args: argparse.Namespace) -> int:
-    from .draw import draw
+    from .commands.draw import draw
 
     given = {name: value for name, value in vars(args).items() if name != "command" and value is not None}
     draw(**given)
@@ -93,9 +94,10 @@ def _draw(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from .run import run
+    from .commands.train import run
 
-    print(run(args.stage, args.profile, args.out, args.clip, args.steps, args.workers, args.fresh))
+    print(run(args.stage, args.profile, args.out, clip=args.clip, steps=args.steps, workers=args.workers,
+              fresh=args.fresh))  # fmt: skip
     return 0
 
 
@@ -109,17 +111,19 @@ def _evaluate(args: argparse.Namespace) -> int:
         return 0
     if args.quick or args.fresh:
         raise ValueError("--quick and --fresh are for the paper suite: add --suite paper")
-    from .evaluate import evaluate
+    from .commands.evaluate import evaluate
 
     print(evaluate(1000 if args.captions is None else args.captions, args.seed, args.out))
     return 0
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from .doctor import report
+    from .commands.doctor import report
 
-    text, healthy = report()
-    print(text)
+    healthy = True
+    for fine, line in report():                                         # each as it comes: PyTorch's takes a while
+        print(line, flush=True)
+        healthy = healthy and fine
     return 0 if healthy else 1
 
 

@@ -20,11 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .pca import PCA
-from .prior import Prefix
+from .prior import Prefix, Prior
 from .samplers import Step, last
-from .stage import Stage
 from .text import Text
-from .transformer import Transformer, causal_mask
 
 
 @dataclass(frozen=True)
@@ -49,23 +47,18 @@ class ARPriorConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: with less than two there is nothing to choose")
 
 
-class ARPrior(Stage):
-    """P(z_i | y), component after component: each from the caption, the dot product and those before it."""
+class ARPrior(Prior):
+    """Component after component: each from the caption, the dot product and those before it."""
 
     config_class, file_name = ARPriorConfig, "ar-prior.safetensors"
 
     def __init__(self, config: ARPriorConfig):
-        super().__init__()
-        self.config, c, width = config, config, config.width
-        self.embed_in = nn.Linear(c.z_width, width)
-        self.tokens_in = nn.Linear(c.text_width, width)
+        super().__init__(config, following=config.components)
+        c, width = config, config.width
         self.bucket_in = nn.Embedding(c.buckets + c.dot_buckets, width)  # one vocabulary: buckets, then dots
-        self.positions = nn.Parameter(0.01 * torch.randn(1, c.context + 1 + c.components, width))
-        self.transformer = Transformer(width, c.layers, c.heads)
-        self.norm_out = nn.LayerNorm(width)
         self.bucket_out = nn.Linear(width, c.buckets)
-        # A bucket means another value for each component, so each has scales of its own, on the way in and out. These
-        # are ours: the paper does not speak of any
+        # A bucket means another value for each component, so each has scales of its own, on the way in and out. The
+        # paper does not mention any: these are our addition.
         self.scales_in = nn.Parameter(torch.randn(1, 1 + c.components, width))
         self.scales_out = nn.Parameter(torch.randn(1, c.components, width))
         nn.init.normal_(self.bucket_in.weight, std=0.02)
@@ -110,7 +103,10 @@ class ARPrior(Stage):
         return self.pca.back(x)
 
     def quantise(self, x: Tensor) -> Tensor:
-        """Components (B, K) -> the buckets that they fall into (B, K), 0 .. buckets - 1; the ends take the rest."""
+        """Components (B, K) -> the buckets that they fall into (B, K), 0 .. buckets - 1.
+
+        What lies beyond the first or the last bucket is put into that one.
+        """
         share = (x - self.low.float()) / (self.high - self.low).float()
         return (share * self.config.buckets).floor().long().clamp(0, self.config.buckets - 1)
 
@@ -128,16 +124,6 @@ class ARPrior(Stage):
 
     # -- the network
 
-    def prefix(self, text: Text) -> Prefix:
-        """Read the caption and z_t: what all pictures of this caption share."""
-        dtype, length = self.positions.dtype, text.tokens.shape[1]
-        tokens = self.tokens_in(text.tokens.to(dtype)) + self.positions[:, :length]
-        embed = self.embed_in(text.embed.to(dtype))[:, None] + self.positions[:, self.config.context, None]
-        mask = torch.cat([text.mask, text.mask.new_ones(len(text), 1)], dim=1)          # (B, L + 1)
-        allowed = causal_mask(length + 1, mask.device) & mask[:, None, None]            # (B, 1, L + 1, L + 1)
-        _, past = self.transformer(torch.cat([tokens, embed], dim=1), allowed)
-        return Prefix(past, mask)
-
     def read(self, tokens: Tensor, prefix: Prefix, first: int = 0) -> tuple[Tensor, Prefix]:
         """Read on: tokens (B, n), the first of which has the number `first` in [dot, c_1, c_2, ...]; -1 is hidden.
 
@@ -147,12 +133,8 @@ class ARPrior(Stage):
         n, start = tokens.shape[1], self.config.context + 1 + first
         words = self.bucket_in(tokens.clamp(min=0)) * self.scales_in[:, first : first + n]  # (B, n, width)
         words = words.masked_fill((tokens < 0).unsqueeze(-1), 0)
-        x = words + self.positions[:, start : start + n]
-        seen = prefix.mask[:, None, None].expand(-1, -1, n, -1)                         # (B, 1, n, M)
-        new = causal_mask(n, x.device).expand(len(x), 1, -1, -1)                        # (B, 1, n, n)
-        x, past = self.transformer(x, torch.cat([seen, new], dim=-1), prefix.past)
-        mask = torch.cat([prefix.mask, prefix.mask.new_ones(tokens.shape)], dim=1)      # (B, M + n)
-        return self.bucket_out(self.norm_out(x) * self.scales_out[:, first : first + n]), Prefix(past, mask)
+        x, prefix = self.read_on(words + self.positions[:, start : start + n], prefix)  # (B, n, width)
+        return self.bucket_out(x * self.scales_out[:, first : first + n]), prefix
 
     def forward(self, tokens: Tensor, text: Text | Prefix) -> Tensor:
         """[dot, c_1, ..., c_n] (B, 1 + n), n < K -> logits of c_1, ..., c_{n + 1}: (B, 1 + n, buckets)."""
@@ -172,15 +154,24 @@ class ARPrior(Stage):
 
     # -- sampling
 
+    @property
+    def noise_width(self) -> int:
+        return 1 + self.config.components
+
+    def stream_length(self, steps: int) -> int:
+        """One step for each component, however many the caller has in mind."""
+        return self.config.components
+
     @torch.no_grad()
     def stream(
-        self, text: Text, noise: Iterable[Tensor], guidance: float = 1.0, empty: Text | None = None,
-        temperature: float = 1.0, dot_from: float = 0.5,
+        self, text: Text, noise: Iterable[Tensor], *, empty: Text | None = None, guidance: float = 1.0,
+        steps: int | None = None, sampler: str = "", temperature: float = 1.0, dot_from: float = 0.5,
     ) -> Iterator[Step]:  # fmt: skip
         """Draw a z_i for each caption, component by component; yields after each, with t = K - 1, ..., 0.
 
         noise        its first tensor is used, standard normal (B, 1 + K): a number for each token, the dot's first
         guidance     of the logits, against `empty`, the one encoded empty caption, with the same dot; 1 is none
+        steps, sampler   not used: they are the diffusion prior's
         temperature  divides the logits; 0 takes the likeliest bucket (the dot product is drawn all the same)
         dot_from     draw the dot product from the training pairs above this quantile; the paper: the top half
 

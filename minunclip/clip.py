@@ -14,8 +14,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from .stage import Stage
-from .text import Text
-from .tokenizer import BytePairTokenizer, WordTokenizer
+from .text import BytePairTokenizer, Text, WordTokenizer
 from .transformer import Transformer, causal_mask
 
 

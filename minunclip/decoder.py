@@ -4,30 +4,33 @@ It is the text-to-image U-Net of GLIDE (Nichol et al. 2021) with z_i put in twic
 the time embedding, and projected to four extra tokens next to those of the caption.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.stage import Stage
-from minunclip.text import Text
-from minunclip.unet import Context, UNet, UNetConfig
+from .diffusion import Denoiser, Diffusion, DiffusionConfig
+from .guidance import guided
+from .samplers import SAMPLERS
+from .stage import Stage
+from .steps import Step
+from .text import Text
+from .unet import Context, UNet, UNetConfig
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """size: side of the picture. z_width: of z_i and z_t. text_width: of the caption's tokens.
-
-    extra_tokens: how many context tokens z_i becomes. The defaults are Karlo's.
-    """
+    """The defaults are Karlo's."""
 
     unet: UNetConfig = field(default_factory=lambda: UNetConfig(out_channels=6))
-    size: int = 64
-    z_width: int = 768
-    text_width: int = 768
-    extra_tokens: int = 4
+    size: int = 64                          # side of the picture
+    z_width: int = 768                      # of z_i and z_t
+    text_width: int = 768                   # of the caption's tokens
+    extra_tokens: int = 4                   # so many context tokens are made of z_i
     diffusion: DiffusionConfig = field(default_factory=lambda: DiffusionConfig(learned_variance=True))
 
     def __post_init__(self):
@@ -41,8 +44,8 @@ class DecoderConfig:
 class Condition:
     """All that the U-Net needs of z_i and the caption: see `Decoder.condition`."""
 
-    added: torch.Tensor  # (B, 4 * channels), joins the time embedding
-    context: Context     # of extra_tokens + L tokens
+    added: Tensor                           # (B, 4 * channels), joins the time embedding
+    context: Context                        # of extra_tokens + L tokens
 
 
 class Decoder(Stage):
@@ -64,13 +67,9 @@ class Decoder(Stage):
         self.diffusion = Diffusion(config.diffusion)
 
     def forward(
-        self,
-        x_t: torch.Tensor,
-        t: torch.Tensor,
-        z_i: torch.Tensor | None = None,
-        text: Text | None = None,
+        self, x_t: Tensor, t: Tensor, z_i: Tensor | None = None, text: Text | None = None, *,
         condition: Condition | None = None,
-    ) -> torch.Tensor:
+    ) -> Tensor:  # fmt: skip
         """x_t (B, 3, S, S), t (B,) timesteps 0..999 -> (B, 6, S, S): eps and v, or (B, 3, S, S): eps alone.
 
         z_i (B, D) is the image embedding, None for the learned unconditional one. A sampler computes
@@ -83,7 +82,7 @@ class Decoder(Stage):
             condition = self.condition(z_i, text)
         return self.unet(x_t, t, condition.added, condition.context)
 
-    def condition(self, z_i: torch.Tensor | None, text: Text) -> Condition:
+    def condition(self, z_i: Tensor | None, text: Text) -> Condition:
         """z_i (B, D) or None, text of B captions -> what stays the same over all the steps of a sampler."""
         dtype = self.null_z.dtype
         z_t, text_tokens = text.embed.to(dtype), text.tokens.to(dtype)
@@ -96,10 +95,35 @@ class Decoder(Stage):
         mask = torch.cat([always, text.mask], dim=1)                             # (B, extra_tokens + L)
         return Condition(self.z_to_time(z_i) + self.text_to_time(z_t), self.unet.prepare(context, mask))
 
-    def with_dropped(self, z_i: torch.Tensor, drop: torch.Tensor) -> torch.Tensor:
+    def with_dropped(self, z_i: Tensor, drop: Tensor) -> Tensor:
         """z_i (B, D) with the rows where drop (B,) bool is True replaced by the unconditional embedding.
 
         Training drops 10 % of the rows, so that one network learns what guidance needs (unCLIP section 2.1,
         Ho & Salimans 2022).
         """
         return torch.where(drop[:, None], self.null_z.to(z_i.dtype), z_i)
+
+    # -- sampling
+
+    def stream(
+        self, z_i: Tensor | None, text: Text, noise: Iterable[Tensor], *, empty: Text | None = None,
+        guidance: float = 1.0, steps: int = 25, sampler: str = "ddim",
+    ) -> Iterator[Step]:  # fmt: skip
+        """Draw z_i (B, D) and B captions by one of SAMPLERS: the last step's x_t is the picture, (B, 3, S, S)."""
+        return SAMPLERS[sampler](self.diffusion, self.denoiser(z_i, text, empty, guidance), noise, steps)
+
+    @torch.no_grad()
+    def denoiser(
+        self, z_i: Tensor | None, text: Text, empty: Text | None = None, guidance: float = 1.0
+    ) -> Denoiser:
+        """(x_t, t) -> prediction. Guided, it compares with no image embedding and the encoded `empty` caption."""
+        z_i = self.null_z.expand(len(text), -1) if z_i is None else z_i
+        if guidance != 1:
+            z_i = torch.cat([self.null_z.expand(len(text), -1).to(z_i.dtype), z_i])     # (2 B, D)
+            text = Text.cat(empty.repeat(len(text)), text)
+        condition = self.condition(z_i, text)
+
+        def denoiser(x_t: Tensor, t: Tensor) -> Tensor:
+            return self(x_t, t, condition=condition)
+
+        return denoiser if guidance == 1 else guided(denoiser, guidance)

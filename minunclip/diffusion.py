@@ -48,26 +48,18 @@ TARGETS, WEIGHTINGS = ("eps", "x0", "v"), ("target", "capped")
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """How a stage diffuses.
+    """How a stage diffuses."""
 
-    schedule: "cosine" or "linear".
-    steps: the number of training timesteps T, at least 2.
-    target: what the network predicts: "eps" the noise, "x0" the clean sample (the prior, unCLIP section 2.2),
-        "v" a mixture of both (Salimans & Ho 2022).
-    learned_variance: the network returns twice the channels; the second half says how much noise a sampling
-        step adds (Nichol & Dhariwal 2021, section 3.1). Pictures in [-1, 1] only.
-    weighting: "target" compares the prediction with the target, whatever it is. "capped" compares the x_0 that it
-        implies, times 1 + SNR, as the target "v" does, but times 5 at most, or the last details in little noise would
-        drown the rest (Hang et al. 2023).
-    clip: samplers clamp each estimate of x_0 to [-clip, clip]; None for data without bounds.
-    """
-
-    schedule: str = "cosine"
-    steps: int = 1000
-    target: str = "eps"
-    learned_variance: bool = False
-    weighting: str = "target"
-    clip: float | None = 1.0
+    schedule: str = "cosine"                # or "linear"
+    steps: int = 1000                       # the number of training timesteps T, at least 2
+    target: str = "eps"                     # what the network predicts: "eps" the noise, "x0" the clean sample (the
+                                            # prior, unCLIP section 2.2), "v" a mixture of both (Salimans & Ho 2022)
+    learned_variance: bool = False          # the network returns twice the channels: the second half says how much
+                                            # noise a sampling step adds (Nichol & Dhariwal 2021, section 3.1)
+    weighting: str = "target"               # "target": the error of the prediction, whatever it is. "capped": that of
+                                            # the x_0 that it implies, times 1 + SNR as with "v", but 5 at most, so that
+                                            # the last details do not drown the rest (Hang et al. 2023)
+    clip: float | None = 1.0                # samplers clamp their estimate of x_0 to +-clip; None: data without bounds
 
     def __post_init__(self):
         if self.schedule not in SCHEDULES:
@@ -107,7 +99,7 @@ class Diffusion:
         signal, sigma = self.scales(t, x_0)
         return signal * x_0 + sigma * eps
 
-    def target_of(self, x_0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    def target_of(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """What the network is asked to predict, shaped like x_0."""
         if self.config.target == "eps":
             return eps
@@ -122,10 +114,8 @@ class Diffusion:
         channels = x_t.shape[1]
         expected = channels * (2 if self.config.learned_variance else 1)
         if output.shape[1] != expected:
-            raise ValueError(
-                f"Diffusion: the network returned {output.shape[1]} channels for an x_t of {channels}, but "
-                f"learned_variance={self.config.learned_variance} needs {expected}; change one of the two."
-            )
+            raise ValueError(f"Diffusion: the network returned {output.shape[1]} channels for an x_t of {channels}; "
+                             f"learned_variance={self.config.learned_variance} needs {expected}: change one of them")
         output = output.float()
         return output[:, :channels], output[:, channels:] if self.config.learned_variance else None
 
@@ -200,16 +190,16 @@ class Diffusion:
         x_0, eps = x_0.float(), eps.float()
         x_t = self.q_sample(x_0, t, eps)
         prediction, logits = self.split(denoiser(x_t, t), x_t)
-        if self.config.weighting == "target":  # Salimans & Ho 2022, section 4: the target decides what counts, or we do
-            simple = _mean((prediction - self.target_of(x_0, eps, t)) ** 2)
+        if self.config.weighting == "target":           # the target decides what counts (Salimans & Ho 2022, sect. 4)
+            simple = _mean((prediction - self.target_of(x_0, t, eps)) ** 2)
         else:
             weight = (self.scales(t, x_t)[1] ** -2).clamp(max=5)
             simple = _mean(weight * (self.solve(prediction, x_t, t)[0] - x_0) ** 2)     # 1 + SNR is 1 / sigma^2
         if logits is None:
             return simple
-        return simple + 0.001 * self.config.steps * self.vlb_term(x_0, x_t, t, prediction, logits)
+        return simple + 0.001 * self.config.steps * self.vlb_term(x_0, x_t, t, prediction, logits=logits)
 
-    def vlb_term(self, x_0: Tensor, x_t: Tensor, t: Tensor, prediction: Tensor, logits: Tensor) -> Tensor:
+    def vlb_term(self, x_0: Tensor, x_t: Tensor, t: Tensor, prediction: Tensor, *, logits: Tensor) -> Tensor:
         """One term of the variational bound for each example, (B,), in bits per dimension.
 
         KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) for t > 0, and at t = 0 the negative log likelihood of

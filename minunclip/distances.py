@@ -1,15 +1,13 @@
 """How far drawn pictures are from true ones, as sets of feature vectors: Frechet distance, precision and recall.
 
-Any network's features will do. For scenes they are the judge's; for photographs those of Inception, as everybody's
-FID has them, and the CLIP score says how well a picture fits its caption.
+Any network's features will do: here they are the judge's, or CLIP's z_i. With the features of the Inception network
+the Frechet distance is the FID of the literature.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:
@@ -36,55 +34,12 @@ def inside(points: Tensor, others: Tensor, k: int = 3) -> Tensor:
     """Which points (N, D) lie among the others (M, D): (N,) bool.
 
     Around each of the others is a ball that reaches to its k-th nearest neighbour; a point in any of the balls is
-    inside (Kynkaanniemi et al. 2019, eq. 1).
+    inside (Kynkaanniemi et al. 2019, eq. 1). The share of drawn pictures inside the true ones is their precision: it
+    falls when pictures look wrong. The share of true ones inside the drawn is their recall: it falls when kinds of
+    pictures are missing. Raises ValueError if there are only k others or fewer.
     """
     if len(others) <= k:
         raise ValueError(f"inside: {len(others)} features have no {k}-th neighbour; give more than {k}")
     points, others = points.double().cpu(), others.double().cpu()
     radii = torch.cdist(others, others).kthvalue(k + 1).values          # the nearest of all is the feature itself
     return (torch.cdist(points, others) <= radii).any(dim=1)
-
-
-def precision_recall(drawn: Tensor, true: Tensor, k: int = 3) -> tuple[float, float]:
-    """The share of drawn features (N, D) among the true ones (M, D), and of true ones among the drawn.
-
-    Precision falls when pictures look wrong, recall when kinds of pictures are missing.
-    """
-    return float(inside(drawn, true, k).double().mean()), float(inside(true, drawn, k).double().mean())
-
-
-# -- photographs ---------------------------------------------------------------------------------------------
-
-
-def inception() -> nn.Module:
-    """The network behind the FID of the literature: uint8 (B, 3, S, S) -> (B, 2048). Its weights are fetched once.
-
-    Raises ModuleNotFoundError that says what to install.
-    """
-    try:
-        from torchmetrics.image.fid import FrechetInceptionDistance
-
-        return FrechetInceptionDistance(feature=2048, antialias=False).inception.eval()  # shrinks as the first FID did
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the Inception network needs torchmetrics and torch-fidelity: run `uv sync --extra photos`, or "
-            "`pip install torchmetrics torch-fidelity`"
-        ) from error
-
-
-@torch.no_grad()
-def inception_features(images: Tensor, network: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    """Pictures (B, 3, S, S) in -1 to 1 -> (B, 2048): the `frechet_distance` of two such sets is their FID.
-
-    network: what `inception()` returned, so that it is loaded once for many batches.
-    """
-    pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
-    return (network or inception())(pixels)
-
-
-def clip_scores(z_i: Tensor, z_t: Tensor) -> Tensor:
-    """How well each picture fits its caption, (B,), 0 to 100: the cosine of z_i (B, D) and z_t (B, D) in percent.
-
-    Hessel et al. 2021, in the scale that most papers report. Scores of different CLIPs do not compare.
-    """
-    return 100 * torch.cosine_similarity(z_i.float(), z_t.float(), dim=-1).clamp(min=0)

@@ -14,25 +14,26 @@ from itertools import permutations
 
 import numpy as np
 
-from .metrics import Estimate, bootstrap, matched
-from .scenes import Scene, Statement, Thing
-from .scenes.facts import BACKGROUNDS, COLOURS, HELD_OUT, KINDS, LAYOUTS, SIZES, STYLES
+from .metrics import matched
+from .scenes import HELD_OUT, SCENE_FACTS, THING_FACTS, Scene, Statement, Thing
+from .scenes.facts import LAYOUTS
+from .statistics import Estimate, bootstrap
 
 Facts = tuple[tuple[str, str], ...]  # (name, value) of each open fact
 
 
 def open_facts(statement: Statement, scene: Scene) -> frozenset[Facts] | None:
-    """What a picture decides where its caption is silent: kinds, colours, sizes, relations, background and style.
+    """The facts of a scene that its caption does not state: kinds, colours, sizes, relations, background and style.
 
-    One set of facts, or several if the caption does not tell which drawn thing is which of those it names: "a fish and
-    a fish" has no first fish, so either may be it. Of all matchings the truest count. Empty for a caption that leaves
-    nothing open; None for a picture with another number of things, which cannot be compared.
+    Things are matched so that most of what is stated is true. That gives one set of facts, or several if several
+    matchings are equally true: of "a fish and a fish" either drawn fish may be the first. Empty for a caption that
+    leaves nothing open; None for a picture with another number of things, which cannot be compared.
     """
     if len(scene.things) != len(statement.things):
         return None
     orders = list(permutations(range(len(scene.things))))
     truths = [sum(map(sum, matched(statement, scene, order).values())) for order in orders]
-    rest = tuple((name, getattr(scene, name)) for name in ("background", "style") if getattr(statement, name) is None)
+    rest = tuple((fact, getattr(scene, fact)) for fact in SCENE_FACTS if getattr(statement, fact) is None)
     best = [order for order, truth in zip(orders, truths, strict=True) if truth == max(truths)]
     return frozenset(_of_things(statement, scene, order) + rest for order in best) - {()}
 
@@ -40,9 +41,8 @@ def open_facts(statement: Statement, scene: Scene) -> frozenset[Facts] | None:
 def _of_things(statement: Statement, scene: Scene, order: tuple[int, ...]) -> Facts:
     """The open facts of the things and of how they stand, if thing i of the statement is thing order[i]."""
     said = {frozenset((i, j)) for i, _, j in statement.relations}
-    facts = [(f"{fact} {i}", getattr(scene.things[order[i]], fact))
-             for i, thing in enumerate(statement.things) for fact in ("kind", "colour", "size")
-             if getattr(thing, fact) is None]  # fmt: skip
+    facts = [(f"{fact} {i}", scene.things[order[i]].facts[fact])
+             for i, thing in enumerate(statement.things) for fact, value in thing.facts.items() if value is None]
     pairs = [(i, j) for j in range(len(order)) for i in range(j) if frozenset((i, j)) not in said]
     return *facts, *((f"relation {i} {j}", scene.relation(order[i], order[j])) for i, j in pairs)
 
@@ -53,24 +53,26 @@ def open_style(statement: Statement, scene: Scene) -> frozenset[Facts]:
 
 
 def complete(statement: Statement, rng: np.random.Generator) -> Scene:
-    """A random scene in which the statement is true, with all that it leaves open as the world has it.
+    """A random scene in which the statement is true; what it leaves open is drawn as `draw_scene` draws it.
 
-    What a perfect model would draw: its pictures are all true, and as varied as they can be.
+    This is what a perfect model would draw: its pictures are all true, and as varied as they can be.
     """
-    choose = lambda said, options: said or options[rng.integers(len(options))]  # noqa: E731
+    def choose(said: str | None, options: Sequence[str]) -> str:
+        return said or options[rng.integers(len(options))]
+
     layouts = [name for name, places in LAYOUTS.items() if len(places) == len(statement.things)]
     rare = any((thing.colour, thing.kind) in HELD_OUT for thing in statement.things)
     while True:
-        things = [Thing(choose(thing.kind, KINDS), choose(thing.colour, COLOURS), choose(thing.size, SIZES))
+        things = [Thing(**{fact: choose(value, THING_FACTS[fact]) for fact, value in thing.facts.items()})
                   for thing in statement.things]  # fmt: skip
-        order = rng.permutation(len(things))
-        scene = Scene(tuple(things[n] for n in order), choose(None, layouts), choose(statement.background, BACKGROUNDS),
-                      choose(statement.style, STYLES), int(rng.integers(2**31)))  # fmt: skip
+        order, layout = rng.permutation(len(things)), choose(None, layouts)
+        rest = {fact: choose(getattr(statement, fact), options) for fact, options in SCENE_FACTS.items()}
+        scene = Scene(tuple(things[n] for n in order), layout, **rest, seed=int(rng.integers(2**31)))
         if statement.holds_in(scene) and (rare or not scene.held_out):
             return scene
 
 
-# -- the entropy of a few samples ----------------------------------------------------------------------------
+# -- the entropy of a few samples ------------------------------------------------------------------------------
 
 
 def entropy(values: Sequence[Hashable]) -> float:
@@ -81,8 +83,9 @@ def entropy(values: Sequence[Hashable]) -> float:
 
         entropy = sum_k (1 / k) P(a value is none of k others),
 
-    and each of these chances up to k = n - 1 can be counted among the n samples without bias. Beyond, they are taken
-    to shrink by the same factor with each k, which the numbers of values seen once and seen twice tell.
+    and each of these chances up to k = n - 1 can be counted among the n samples without bias. Beyond n - 1 the chances
+    are assumed to shrink by the same factor with each k. How many values were seen once and how many twice gives this
+    factor. Raises ValueError for fewer than two samples.
     """
     counts = np.array([*Counter(values).values()], dtype=np.int64)
     n, once, twice = int(counts.sum()), int((counts == 1).sum()), int((counts == 2).sum())
@@ -90,7 +93,7 @@ def entropy(values: Sequence[Hashable]) -> float:
         raise ValueError(f"entropy: {n} sample tells nothing of how they vary; draw two or more")
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, n))])  # harmonic[k] = 1 + 1/2 + ... + 1/k
     counted = float((counts / n * (harmonic[n - 1] - harmonic[counts - 1])).sum())
-    if once == 0:                                                       # whatever there is has been seen
+    if once == 0:                                                       # no sign of values that were not seen
         return counted
     odds = once / (2 * twice) if twice else (once - 1) / 2
     return counted + once / n * _tail((n - 1) * odds / ((n - 1) * odds + 1), n)
@@ -101,7 +104,7 @@ def _tail(shrink: float, n: int) -> float:
     if shrink**n > 1e-4:
         k = np.arange(1, n)
         return float((-np.log1p(-shrink) - (shrink**k / k).sum()) / shrink ** (n - 1))
-    k = np.arange(n, n + int(40 / (1 - shrink)) + 1)                    # what comes later is below exp(-40)
+    k = np.arange(n, n + int(40 / (1 - shrink)) + 1)                    # later terms are smaller than exp(-40)
     return float((shrink ** (k - n + 1) / k).sum())
 
 
@@ -111,8 +114,9 @@ def entropies(
 ) -> np.ndarray:  # fmt: skip
     """For each of C captions the entropy in nats of what it leaves open, over the scenes drawn for it: float64 (C,).
 
-    NaN for a caption that leaves nothing open, or with fewer than two pictures to compare. Of 30 scenes, equally
-    likely or not, 8 pictures show 20 to 26 in the mean, 16 show 26 to 33, and 32 show 28 to 31.
+    NaN for a caption that leaves nothing open, or with fewer than two pictures to compare. Where 30 scenes are
+    possible, equally likely or not, the effective number that 8 pictures give is 20 to 26 in the mean; 16 give 26 to
+    33, and 32 give 28 to 31.
     """
     return np.array([_entropy_of(s, scenes, facts) for s, scenes in zip(statements, drawn, strict=True)])
 
@@ -122,7 +126,7 @@ def _entropy_of(statement: Statement, scenes: Sequence[Scene], facts: Callable) 
     return entropy(found) if len(found) > 1 and found[0] else float("nan")
 
 
-# -- as numbers of scenes ------------------------------------------------------------------------------------
+# -- as numbers of scenes --------------------------------------------------------------------------------------
 
 
 def effective_number(entropies: np.ndarray) -> float:
@@ -132,17 +136,12 @@ def effective_number(entropies: np.ndarray) -> float:
 
 
 def diversity(statements: Sequence[Statement], drawn: Sequence[Sequence[Scene]], seed: int = 0) -> Estimate:
-    """How many different scenes a model shows for a caption: the effective number of the joint open facts."""
-    return _estimate(entropies(statements, drawn), seed)
+    """How many different scenes a model shows for a caption: the effective number of the joint open facts.
 
-
-def style_variability(statements: Sequence[Statement], drawn: Sequence[Sequence[Scene]], seed: int = 0) -> Estimate:
-    """How many different styles, 1 to 6, a model shows for a caption that leaves the style open."""
-    return _estimate(entropies(statements, drawn, open_style), seed)
-
-
-def _estimate(entropies: np.ndarray, seed: int) -> Estimate:
-    known = entropies[~np.isnan(entropies)]
+    Raises ValueError if fewer than two captions leave something open.
+    """
+    found = entropies(statements, drawn)
+    known = found[~np.isnan(found)]
     if len(known) < 2:
         raise ValueError(f"diversity: {len(known)} captions leave something open, and an interval needs two")
     return bootstrap(lambda rows: effective_number(known[rows]), len(known), seed)

@@ -35,8 +35,8 @@ def release_of(name: str) -> Release | None:
 def fetch(release: Release) -> Path:
     """The folder with the release's files; what is missing is downloaded, with progress.
 
-    A lost connection is taken up where it was. If the download breaks off for good, the next one keeps all files that
-    were whole; the hub's library keeps no part of a file, under no name.
+    After a lost connection it goes on where it was. If it breaks off for good, the files that were whole are kept for
+    the next try, and no file is left half there.
 
     Raises OSError if there is no room for them, or ConnectionError if they are neither cached nor reachable.
     """
@@ -98,9 +98,9 @@ def check_room(release: Release, cache: Path) -> None:
     """Raises OSError if the disk cannot hold what is not there yet."""
     whole = [p for p in cache.rglob("*") if p.is_file() and not p.is_symlink() and p.suffix != ".incomplete"]
     there = sum(p.stat().st_size for p in whole)
-    missing = release.gigabytes * 1e9 - there
+    needed = release.gigabytes * 1e9 - there
     disk = next(p for p in (cache, *cache.parents) if p.exists())
     free = shutil.disk_usage(disk).free
-    if free < missing:
-        raise OSError(f"{release.repository} needs {missing / 1e9:.1f} GB more in {cache}, and the disk has "
+    if free < needed:
+        raise OSError(f"{release.repository} needs {needed / 1e9:.1f} GB more in {cache}, and the disk has "
                       f"{free / 1e9:.1f} GB: make room, or set HF_HUB_CACHE to a folder on another disk")

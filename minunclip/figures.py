@@ -10,13 +10,14 @@ import numpy as np
 from safetensors import safe_open
 from torch import Tensor
 
-from .plots import Picture, plotted, to_pil
-from .stage import weights_folder
-from .train import Record
+from .files import weights_folder
+from .images import to_pil
+from .plots import Picture, plotted
+from .training import Record
 
 COLOURS = ("#2c5f94", "#c1543c", "#3b8a5a", "#8a6bb0", "#b08a2c", "#555555")
-DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))     # told apart without colours, too
-Line = tuple[Sequence[float], Sequence[float]]
+DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))     # tell lines apart without colours, too
+Line = tuple[Sequence[float], Sequence[float]]                          # x and y
 
 
 def curves(lines: dict[str, Line], x_label: str, y_label: str, log_x: bool = False) -> Picture:
@@ -39,8 +40,9 @@ def curves(lines: dict[str, Line], x_label: str, y_label: str, log_x: bool = Fal
 def loss_curve(records: Sequence[Record], stage: str, average: int = 10, folder: Path | None = None) -> Picture:
     """The losses of a training, each the mean of the last `average` steps, against the examples seen.
 
-    Beside it the full training of `stage`, if that left its curve beside the weights in `folder`, by default the
-    shipped ones. The axis of the examples is logarithmic, so that both can be seen.
+    A second line is the full training of `stage`, if its curve is stored beside the weights in `folder`, by default
+    the shipped ones. The axis of the examples is logarithmic, so that both can be seen. Raises ValueError for no
+    records.
     """
     if not records:
         raise ValueError("loss_curve: no records; keep what train() yields, records = list(train(...))")
@@ -68,37 +70,54 @@ def running_mean(records: Sequence[Record], average: int) -> list[float]:
 
 
 def heatmap(
-    values: Tensor, rows: Sequence[str], columns: Sequence[str] | Tensor, label: str, digits: int = 2
+    values: Tensor, rows: Sequence[str], columns: Sequence[str] | Tensor, label: str, *, digits: int = 2
 ) -> Picture:
     """A table of numbers (R, C) as colours, dark for the largest. Up to 200 numbers are also written out.
 
-    columns: names, or pictures (C, 3, s, s) in -1 to 1 that head the columns; label: what the numbers are
+    columns: names, or pictures (C, 3, s, s) in -1 to 1 that head the columns
+    label: what the numbers are
+    digits: how many to write after the decimal point
     """
     from matplotlib.figure import Figure
 
-    values, (height, width) = values.detach().float().cpu(), values.shape
-    few, pictures = height * width <= 200, isinstance(columns, Tensor)
-    cell = 0.66 if pictures else 0.55 if few else 0.17
-    longest = max(map(len, rows), default=0)
+    values, few = values.detach().float().cpu(), values.numel() <= 200
+    longest, (height, width) = max(map(len, rows), default=0), values.shape
+    cell = 0.66 if isinstance(columns, Tensor) else 0.55 if few else 0.17
     figure = Figure(figsize=(width * cell + 0.08 * longest + 0.9, height * (0.42 if few else cell) + 1.3),
                     layout="constrained")  # fmt: skip
     axis = figure.subplots()
     axis.imshow(values.numpy(), cmap="Blues", aspect="auto")
-    axis.set_xticks(range(width), [] if pictures else columns, rotation=0 if few and len(str(columns[0])) < 8 else 90)
     axis.set_yticks(range(height), rows)
     axis.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=9 if few else 7)
     axis.set_xlabel(label)
-    if pictures:
-        _head(axis, columns)
+    _head(axis, columns, upright=not few)
     if few:
         _write(axis, values, digits)
-    told = [f"{name}: {', '.join(f'{value:.{digits}f}' for value in row)}"
-            for name, row in zip(rows, values.tolist(), strict=True)]  # fmt: skip
-    size = f"{height} by {width}, from {values.min():.{digits}f} to {values.max():.{digits}f}"
-    return plotted(figure, f"Table of {label}, " + ("; ".join(told) if few else size) + ".")
+    return plotted(figure, f"Table of {label}, {_in_words(values, rows, digits) if few else _range(values, digits)}.")
 
 
-def _head(axis, images: Tensor) -> None:
+def _in_words(values: Tensor, rows: Sequence[str], digits: int) -> str:
+    """All numbers of a table, row by row."""
+    return "; ".join(f"{name}: {', '.join(f'{value:.{digits}f}' for value in row)}"
+                     for name, row in zip(rows, values.tolist(), strict=True))  # fmt: skip
+
+
+def _range(values: Tensor, digits: int) -> str:
+    """The size of a table, and between which numbers all of it lies."""
+    height, width = values.shape
+    return f"{height} by {width}, from {values.min():.{digits}f} to {values.max():.{digits}f}"
+
+
+def _head(axis, columns: Sequence[str] | Tensor, upright: bool) -> None:
+    """Pictures (C, 3, s, s) or names above the columns of a table; names stand upright if asked to or if long."""
+    if isinstance(columns, Tensor):
+        axis.set_xticks(range(len(columns)), [])
+        _head_pictures(axis, columns)
+    else:
+        axis.set_xticks(range(len(columns)), columns, rotation=90 if upright or len(str(columns[0])) >= 8 else 0)
+
+
+def _head_pictures(axis, images: Tensor) -> None:
     """A picture above each column of a table."""
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
@@ -118,8 +137,8 @@ def _write(axis, values: Tensor, digits: int) -> None:
                   color="white" if value > middle else "#3c3c46")  # fmt: skip
 
 
-def picture_map(images: Sequence, points: Tensor, x_label: str, y_label: str, side: int = 32) -> Picture:
-    """Small pictures, each at its own point (B, 2)."""
+def picture_map(images: Sequence, points: Tensor, x_label: str, y_label: str, *, side: int = 32) -> Picture:
+    """B pictures (3, s, s) in -1 to 1, each at its own point (B, 2), shown `side` pixels wide."""
     from matplotlib.figure import Figure
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 

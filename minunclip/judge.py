@@ -11,19 +11,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .scenes.facts import BACKGROUNDS, COLOURS, KINDS, LAYOUT_NAMES, LAYOUTS, SIZES, STYLES, Scene, Thing
+from .scenes import LAYOUT_NAMES, SCENE_FACTS, THING_FACTS, Scene, Thing
+from .scenes.facts import LAYOUTS
 from .stage import Stage
 
 SLOTS = 3
-SCENE_FACTS = {"layout": LAYOUT_NAMES, "background": BACKGROUNDS, "style": STYLES}
-THING_FACTS = {"kind": KINDS, "colour": COLOURS, "size": SIZES}
+# What is asked of the whole picture. No caption states the layout by itself, but the judge needs it to know how many
+# things there are and how they stand. The shipped weights depend on the order.
+WHOLE = {"layout": LAYOUT_NAMES, **SCENE_FACTS}
 ABSENT = -100  # the label of a slot with nothing in it: cross_entropy ignores it
 
 
 def heads() -> dict[str, tuple[str, ...]]:
     """Every question that the judge answers, and its possible answers: "layout", "kind 0", "kind 1", ..."""
     things = {f"{fact} {n}": values for n in range(SLOTS) for fact, values in THING_FACTS.items()}
-    return {**SCENE_FACTS, **things}
+    return {**WHOLE, **things}
 
 
 def labels(scenes: list[Scene]) -> dict[str, Tensor]:
@@ -32,6 +34,7 @@ def labels(scenes: list[Scene]) -> dict[str, Tensor]:
 
 
 def _answer(scene: Scene, name: str, values: tuple[str, ...]) -> int:
+    """The number of the right answer to one question, or ABSENT."""
     fact, _, slot = name.partition(" ")
     if not slot:
         return values.index(getattr(scene, fact))
@@ -40,10 +43,10 @@ def _answer(scene: Scene, name: str, values: tuple[str, ...]) -> int:
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """The width of the first convolutions; each halving of the side doubles it."""
+    """The size of the judge. The defaults are those of the shipped one."""
 
-    size: int = 32
-    width: int = 32
+    size: int = 32                          # the side of the pictures that it looks at, a multiple of 8
+    width: int = 32                         # of the first convolutions; each halving of the side doubles it
 
 
 class Judge(Stage):
@@ -72,7 +75,7 @@ class Judge(Stage):
         return dict(zip(self.questions, logits.split(sizes, dim=1), strict=True))
 
     def features(self, images: Tensor) -> Tensor:
-        """What all its answers are read from, (B, 512): a description of pictures (B, 3, s, s) for distances."""
+        """Pictures (B, 3, s, s) -> (B, 512), which all answers are read from: for the distances between pictures."""
         if images.shape[-1] != self.config.size:
             images = F.interpolate(images, self.config.size, mode="area")
         return self.body(images)
@@ -84,7 +87,7 @@ class Judge(Stage):
 
     @torch.no_grad()
     def read(self, images: Tensor) -> list[Scene]:
-        """What the judge sees in each picture."""
+        """The most likely scene of each picture (B, 3, s, s)."""
         found = {name: logits.argmax(dim=1).tolist() for name, logits in self(images).items()}
         return [self._scene({name: found[name][i] for name in found}) for i in range(len(images))]
 
@@ -92,7 +95,7 @@ class Judge(Stage):
         value = {name: self.questions[name][index] for name, index in answer.items()}
         count = len(LAYOUTS[value["layout"]])
         things = tuple(Thing(*(value[f"{fact} {n}"] for fact in THING_FACTS)) for n in range(count))
-        return Scene(things, *(value[fact] for fact in SCENE_FACTS))
+        return Scene(things, **{fact: value[fact] for fact in WHOLE})
 
 
 def mean_loss(logits: Tensor, answers: Tensor) -> Tensor:

@@ -1,4 +1,10 @@
-"""Read the weights of others: their names in our words, and every tensor accounted for."""
+"""The weights of others: their names in our words, and every tensor of a file accounted for.
+
+A released network is one of ours with other names on its tensors. A table lists pairs of names (theirs, ours), such
+as ("down_blocks.*.downsamplers.0", "down.*.resample"), in which `*` is any number. One table serves both directions:
+we read with it what others wrote, and `random_weights` writes what others can read. The tables themselves stand where
+each layout is described, in `released` and in `original`.
+"""
 
 from __future__ import annotations
 
@@ -8,82 +14,63 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-# ---- names: (regular expression in theirs, what it becomes in ours), applied from top to bottom ----
+from .stage import Stage
 
-PRIOR = [
-    (r"^time_embedding\.linear_1", "time.0"),
-    (r"^time_embedding\.linear_2", "time.2"),
-    (r"^proj_in", "z_in"),
-    (r"^embedding_proj", "embed_in"),
-    (r"^encoder_hidden_states_proj", "tokens_in"),
-    (r"^positional_embedding", "positions"),
-    (r"^prd_embedding", "query"),
-    (r"^transformer_blocks", "transformer.blocks"),
-    (r"attn1\.to_([qkv])", r"attention.\1"),
-    (r"attn1\.to_out\.0", "attention.out"),
-    (r"norm1", "norm_1"),
-    (r"norm3", "norm_2"),
-    (r"ff\.net\.0\.proj", "mlp.0"),
-    (r"ff\.net\.2", "mlp.2"),
-    (r"^proj_to_clip_embeddings", "z_out"),
-    (r"^clip_(mean|std)", r"\1"),
-]
-CLIP_BLOCKS = [
-    (r"encoder\.layers", "transformer.blocks"),
-    (r"self_attn\.([qkv])_proj", r"attention.\1"),
-    (r"self_attn\.out_proj", "attention.out"),
-    (r"layer_norm([12])", r"norm_\1"),
-    (r"mlp\.fc1", "mlp.0"),
-    (r"mlp\.fc2", "mlp.2"),
-    (r"^\w+_projection", "project"),
-]
-CLIP_TEXT = CLIP_BLOCKS + [
-    (r"^text_model\.", ""),
-    (r"embeddings\.token_embedding", "words"),
-    (r"embeddings\.position_embedding\.weight", "positions"),
-    (r"final_layer_norm", "norm_out"),
-]
-CLIP_IMAGE = CLIP_BLOCKS + [
-    (r"^vision_model\.", ""),
-    (r"embeddings\.class_embedding", "class_token"),
-    (r"embeddings\.patch_embedding", "patches"),
-    (r"embeddings\.position_embedding\.weight", "positions"),
-    (r"pre_layrnorm", "norm_in"),  # spelt so
-    (r"post_layernorm", "norm_out"),
-]
-PROJECTIONS = [
-    (r"^embedding_proj", "text_to_time"),
-    (r"^clip_image_embeddings_project_to_time_embeddings", "z_to_time"),
-    (r"^clip_extra_context_tokens_proj", "z_to_tokens"),
-    (r"^text_encoder_hidden_states_norm", "text_norm"),
-    (r"^encoder_hidden_states_proj", "text_to_tokens"),
-    (r"^learned_classifier_free_guidance_embeddings", "null_z"),
-]
-UNET = [
-    (r"^time_embedding\.linear_1", "time.0"),
-    (r"^time_embedding\.linear_2", "time.2"),
-    (r"^conv_norm_out", "norm_out"),
-    (r"^(down|up)_blocks", r"\1"),
-    (r"^mid_block", "middle"),
-    (r"resnets", "blocks"),
-    (r"(down|up)samplers\.0", "resample"),
-    (r"time_emb_proj", "time"),
-    (r"conv_shortcut", "skip"),
-    (r"group_norm", "norm"),
-    (r"add_([kv])_proj", r"context_\1"),
-    (r"to_([qkv])", r"\1"),
-    (r"to_out\.0", "out"),
-]
+Table = list[tuple[str, str]]           # of pairs (theirs, ours)
+
+# -- names -----------------------------------------------------------------------------------------------------
+
 # What older files carry along: the positions 0, 1, 2, ..., and in OpenAI's CLIP three sizes.
 IGNORED = re.compile(r"position_ids$|^(input_resolution|context_length|vocab_size)$")
+
+
+def translate(name: str, table: Table) -> str:
+    """A tensor's name in the words of the table's other side.
+
+    The name is read once, from left to right. Where the first words of an entry stand, its second words take their
+    place; if several entries fit, the first of them counts. Any other word stays as it is.
+    """
+    rest, done = name.split("."), []
+    while rest:
+        old, new = next((entry for entry in table if begins_with(rest, entry[0])), (rest[0], rest[0]))
+        words = old.split(".")
+        numbers = iter([part for part, word in zip(rest, words, strict=False) if word == "*"])
+        done += [next(numbers) if word == "*" else word for word in new.split(".")]
+        rest = rest[len(words) :]
+    return ".".join(done)
+
+
+def begins_with(parts: list[str], entry: str) -> bool:
+    """Whether these parts of a name begin with the words of an entry."""
+    words = entry.split(".")
+    return len(words) <= len(parts) and all(
+        part == word or (word == "*" and part.isdigit()) for part, word in zip(parts, words, strict=False)
+    )
+
+
+def reverse(table: Table) -> Table:
+    """The same table from ours to theirs."""
+    return [(ours, theirs) for theirs, ours in table]
+
+
+# -- files -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stage of a released cascade, described: what to build, and the files that hold its weights."""
+
+    stage_class: type[Stage]
+    config: object                          # a `stage_class.config_class`
+    sources: list[Source]                   # or what can do the same, such as `original.Checkpoint`
+    given: dict[str, Tensor] = field(default_factory=dict)      # weights that no file has, under our names
 
 
 @dataclass(frozen=True)
@@ -91,11 +78,14 @@ class Source:
     """A safetensors file, the table for its names, and what our names begin with."""
 
     path: Path
-    names: list[tuple[str, str]]
+    names: Table
     prefix: str = ""
 
     def find(self, expected: dict[str, tuple[int, ...]]) -> dict[str, str]:
-        """Our name -> theirs, for every tensor of the file, its shape checked against the `expected` one."""
+        """Our name -> theirs, for every tensor of the file. `expected`: the shapes of all that the stage wants.
+
+        Raises ValueError for a file that is missing or damaged, or for a tensor without a place or of another shape.
+        """
         with opened(self.path) as file:
             names = rename(self.path, file.keys(), self.names, self.prefix)
             for name, ours in names.items():
@@ -103,7 +93,7 @@ class Source:
         return {ours: name for name, ours in names.items()}
 
     def tensor(self, name: str, device="cpu") -> Tensor:
-        """One tensor. While a file is open, what was read of it stays in memory; opened anew, that is this one."""
+        """One tensor. The file is opened for it alone, since all that is read of an open file stays in memory."""
         with opened(self.path, device) as file:
             return file.get_tensor(name)
 
@@ -120,8 +110,8 @@ def opened(path: Path, device="cpu") -> Iterator[safe_open]:
         raise ValueError(f"{path} is damaged or not whole ({error}): delete it and fetch it again") from None
 
 
-def rename(path: Path, names: Iterable[str], table: list[tuple[str, str]], prefix: str = "") -> dict[str, str]:
-    """Their names in our words. Raises ValueError if two of theirs would be the same of ours."""
+def rename(path: Path, names: Iterable[str], table: Table, prefix: str = "") -> dict[str, str]:
+    """Their names -> ours. Raises ValueError if two of theirs would be the same of ours."""
     renamed: dict[str, str] = {}
     for name in names:
         if IGNORED.search(name):
@@ -133,24 +123,25 @@ def rename(path: Path, names: Iterable[str], table: list[tuple[str, str]], prefi
     return renamed
 
 
-def translate(name: str, table: list[tuple[str, str]]) -> str:
-    """A name after all replacements of a table."""
-    return reduce(lambda word, entry: re.sub(*entry, word), table, name)
-
-
 def check(path: Path, name: str, shape: tuple[int, ...], expected: tuple[int, ...] | None) -> None:
+    """Raises ValueError if a tensor has no place in the network, or another shape than it wants."""
     if expected is None:
         raise ValueError(f"{path}: the tensor {name!r} has no place in the network of its config")
     if shape != expected:
         raise ValueError(f"{path}: the tensor {name!r} has shape {shape}, and its config asks for {expected}")
 
 
+# -- queries, keys and values ----------------------------------------------------------------------------------
+
+
 def split_qkv(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """Our Transformer computes queries, keys and values in one product; files have three matrices for it."""
     split = {}
     for name, shape in shapes.items():
-        for part in "qkv" if ".qkv." in name else ("",):
-            split[name.replace(".qkv.", f".{part}.")] = (shape[0] // 3, *shape[1:]) if part else shape
+        if ".qkv." in name:
+            split |= {name.replace(".qkv.", f".{part}."): (shape[0] // 3, *shape[1:]) for part in "qkv"}
+        else:
+            split[name] = shape
     return split
 
 
@@ -160,6 +151,9 @@ def fuse_qkv(state: dict[str, Tensor]) -> dict[str, Tensor]:
         parts = [state.pop(q.replace(".q.", f".{part}.")) for part in "qkv"]
         state[q.replace(".q.", ".qkv.")] = torch.cat(parts)
     return state
+
+
+# -- files that PyTorch wrote ----------------------------------------------------------------------------------
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -176,8 +170,7 @@ def read_pytorch(path: Path) -> dict[str, Tensor]:
     A tuple of tensors gets the names 0, 1, ..., and a batch dimension. Raises ValueError for a damaged file.
     """
     try:
-        content = load_program(path) if is_program(path) else torch.load(
-            path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)  # fmt: skip
+        content = load_program(path) if is_program(path) else load_checkpoint(path)
     except pickle.UnpicklingError:
         raise ValueError(f"{path} is damaged, or holds more than tensors: get it from its makers again") from None
     except (RuntimeError, EOFError, OSError) as error:
@@ -201,3 +194,8 @@ def load_program(path: Path) -> dict[str, Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")                  # PyTorch calls the format deprecated; the file has no other
         return torch.jit.load(path, map_location="cpu").state_dict()
+
+
+def load_checkpoint(path: Path):
+    """Tensors, or dictionaries and tuples of them, left in the file until they are used where its format allows it."""
+    return torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)

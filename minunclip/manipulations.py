@@ -25,11 +25,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .diffusion import Denoiser
+from .inversion import ddim_inverse
 from .pca import PCA
-from .samplers import SAMPLERS, ddim, last
-from .solvers import ddim_inverse
+from .samplers import ddim
 from .sphere import lengths, rows, slerp
-from .unclip import Drawing, Settings, UnCLIP
+from .steps import last
+from .text import Text
+from .unclip import Settings, UnCLIP
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Latent:
 
 @torch.no_grad()
 def invert(
-    cascade: UnCLIP, images: Tensor, captions: list[str] | None = None, steps: int = 50, corrections: int = 3,
+    cascade: UnCLIP, images: Tensor, captions: list[str] | None = None, *, steps: int = 50, corrections: int = 3,
     z_i: Tensor | None = None,
 ) -> Latent:  # fmt: skip
     """The latent of pictures (B, 3, S, S): CLIP's z_i, and the x_T from which DDIM draws them again (section 3).
@@ -79,7 +82,7 @@ def invert(
 
 @torch.no_grad()
 def draw(
-    cascade: UnCLIP, latent: Latent, captions: list[str] | None = None, eta: float = 0.0, seed: int = 0,
+    cascade: UnCLIP, latent: Latent, captions: list[str] | None = None, *, eta: float = 0.0, seed: int = 0,
     steps: int = 50, guidance: float = 1.0,
 ) -> Tensor:  # fmt: skip
     """The pictures (B, 3, S, S) of latents, by DDIM.
@@ -90,7 +93,7 @@ def draw(
     denoiser = conditioned(cascade, latent.z_i, captions, guidance)
     noise = noise_of(cascade, len(latent), seed)
     next(noise)  # a seed's first tensor is an x_T, perhaps the very x_T of this latent
-    return last(ddim(cascade.decoder.diffusion, denoiser, noise, steps, eta, latent.x_T)).clamp(-1, 1)
+    return last(ddim(cascade.decoder.diffusion, denoiser, noise, steps, x_T=latent.x_T, eta=eta)).clamp(-1, 1)
 
 
 def fresh(cascade: UnCLIP, z_i: Tensor, seed: int = 0, same: bool = False) -> Latent:
@@ -102,18 +105,23 @@ def fresh(cascade: UnCLIP, z_i: Tensor, seed: int = 0, same: bool = False) -> La
     return Latent(z_i, x_T[:1].repeat(len(z_i), 1, 1, 1) if same else x_T)
 
 
-def conditioned(cascade: UnCLIP, z_i: Tensor, captions: list[str] | None = None, guidance: float = 1.0):
+def conditioned(cascade: UnCLIP, z_i: Tensor, captions: list[str] | None = None, guidance: float = 1.0) -> Denoiser:
     """The decoder as a denoiser (x_t, t) -> prediction, given z_i (B, D) and captions, None for empty ones."""
-    text = cascade.clip.encode_text(captions or [""] * len(z_i))
-    if len(text) != len(z_i):
-        raise ValueError(f"there are {len(text)} captions for {len(z_i)} pictures: pass one for each, or none")
-    return cascade.decoder_denoiser(z_i, text, guidance)
+    return cascade.decoder_denoiser(z_i, said_of(cascade, captions, len(z_i)), guidance)
+
+
+def said_of(cascade: UnCLIP, captions: list[str] | None, n: int) -> Text:
+    """The encoded captions of n pictures, None for empty ones. Raises ValueError for another number of them."""
+    text = cascade.clip.encode_text(captions or [""] * n)
+    if len(text) != n:
+        raise ValueError(f"there are {len(text)} captions for {n} pictures: pass one for each, or none")
+    return text
 
 
 def noise_of(cascade: UnCLIP, n: int, seed: int) -> Iterator[Tensor]:
     """The noise of the decoder for n pictures, as `cascade.sample` draws it."""
     side = cascade.decoder.config.size
-    return cascade._noise((n, 3, side, side), seed, "decoder")
+    return cascade.noise((n, 3, side, side), seed, "decoder")
 
 
 # -- changes to a latent -------------------------------------------------------------------------------------
@@ -148,9 +156,12 @@ def between_pictures(cascade: UnCLIP, captions: list[str], base: list[str] | Non
     answers with pictures, so the difference of two answers is one that pictures can have.
     """
     n = max(len(captions), len(base or []))
-    all_of = lambda said: said * n if len(said) == 1 else said  # noqa: E731 - or one would differ by its noise as well
-    z_i, z_i0 = (None if said is None else imagined(cascade, all_of(said), seed) for said in (captions, base))
-    return difference(z_i, z_i0)
+
+    def imagine(said: list[str]) -> Tensor:
+        """One caption is drawn n times, with the noise of all of them: or the answers would differ by their noise."""
+        return imagined(cascade, said * n if len(said) == 1 else said, seed)
+
+    return difference(imagine(captions), None if base is None else imagine(base))
 
 
 def difference(a: Tensor, b: Tensor | None) -> Tensor:
@@ -162,15 +173,13 @@ def difference(a: Tensor, b: Tensor | None) -> Tensor:
 @torch.no_grad()
 def imagined(cascade: UnCLIP, captions: list[str], seed: int = 0) -> Tensor:
     """One z_i of the prior's for each caption, which may be empty: (B, D). Picture i has the seed `seed + i`."""
-    drawing = Drawing(captions, seed, replace(cascade.settings, candidates=1), cascade.clip.encode_text(captions))
-    for _ in cascade._prior(drawing, noise=None):
-        pass
-    return drawing.z_i
+    one = replace(cascade.settings, candidates=1)
+    return cascade.embed(cascade.clip.encode_text(captions), seed=seed, settings=one).finish()
 
 
 @torch.no_grad()
 def text_diff(
-    cascade: UnCLIP, latent: Latent, captions: list[str], base: list[str] | None = None, theta: Tensor | float = 0.3,
+    cascade: UnCLIP, latent: Latent, captions: list[str], base: list[str] | None = None, *, theta: Tensor | float = 0.3,
     direction: Callable = between_texts,
 ) -> Latent:  # fmt: skip
     """Turn z_i in the direction in which `captions` differ from `base`, by a share theta of the angle (section 3.3).
@@ -198,18 +207,14 @@ def probe(latent: Latent, pca: PCA, components: int) -> Latent:
 
 @torch.no_grad()
 def decode(
-    cascade: UnCLIP, z_i: Tensor | None, captions: list[str] | None, seed: int = 0, settings: Settings | None = None
+    cascade: UnCLIP, z_i: Tensor | None, captions: list[str] | None, seed: int = 0, *, settings: Settings | None = None
 ) -> Tensor:
     """The pictures that the decoder makes of z_i (B, D), None for the embedding of no image, and of captions.
 
     As `cascade.sample` runs it: with the settings of the model unless others are given, and the same x_T for a seed.
     """
-    s = settings or cascade.settings
-    if z_i is None:
-        z_i = cascade.decoder.null_z.expand(len(captions), -1)
-    denoiser = conditioned(cascade, z_i, captions, s.decoder_guidance)
-    noise = noise_of(cascade, len(z_i), seed)
-    return last(SAMPLERS[s.sampler](cascade.decoder.diffusion, denoiser, noise, s.decoder_steps)).clamp(-1, 1)
+    text = said_of(cascade, captions, len(captions if z_i is None else z_i))
+    return cascade.decode(z_i, text, seed=seed, settings=settings).finish()
 
 
 def three_ways(
@@ -221,8 +226,8 @@ def three_ways(
     """
     z_t = cascade.encode_text(captions).embed
     return {
-        "caption only": decode(cascade, None, captions, seed, settings),
-        "z_t as z_i": decode(cascade, as_image_embedding(cascade, z_t), captions, seed, settings),
+        "caption only": decode(cascade, None, captions, seed, settings=settings),
+        "z_t as z_i": decode(cascade, as_image_embedding(cascade, z_t), captions, seed, settings=settings),
         "prior": cascade.sample(captions, seed, size=cascade.sizes[0], settings=settings).image,
     }
 

@@ -1,6 +1,7 @@
 """What the benchmarks of the released cascade measured, as Markdown tables: for notebook 11 and for the README.
 
-`benchmarks/karlo.py` and `benchmarks/memory.py` write the numbers, these functions read them. Nobody types one.
+`benchmarks/karlo.py` and `benchmarks/memory.py` write the numbers, and these functions read them from their files, so
+that no number in a table is copied by hand.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .stage import PACKAGE
+from .files import DATA
 
-RESULTS = PACKAGE.parent / "data" / "results"
+RESULTS = DATA / "results"
 NETWORKS = ("prior", "decoder", "upsampler")
 
 
@@ -24,13 +25,14 @@ def karlo_table(folder: Path = RESULTS) -> str:
 
 
 def network_rows(kind: str, networks: dict) -> list[list[str]]:
+    """One step of each network in one dtype, ours beside diffusers'."""
     return [[f"{name}, a step in {kind}", f"{one['ours']:.2f}", f"{one['diffusers']:.2f}",
              f"{one['ours'] / one['diffusers']:.2f}", f"{one['difference']:.0e}"]
             for name in NETWORKS if (one := networks.get(name))]  # fmt: skip
 
 
 def pipeline_rows(runs: dict) -> list[list[str]]:
-    """Whole pictures against diffusers in float32, and how long until a cascade is ready."""
+    """Whole pictures against diffusers in float32, and how long a cascade takes to load. Empty without diffusers."""
     if "diffusers" not in runs:
         return []
     theirs, rows = runs["diffusers"]["seconds"], []
@@ -44,7 +46,7 @@ def pipeline_rows(runs: dict) -> list[list[str]]:
 
 
 def memory_table(folder: Path = RESULTS) -> str:
-    """The peak of each memory mode and where it comes, on every kind of device that was measured."""
+    """The peak of each memory mode, and in which stage it comes, on every kind of device that was measured."""
     found = read(folder / "memory.json")
     rows = []
     for run in found.get("runs", {}).values():
@@ -59,6 +61,7 @@ def memory_table(folder: Path = RESULTS) -> str:
 
 
 def read(path: Path) -> dict:
+    """The content of a JSON file; empty if it is not there."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 

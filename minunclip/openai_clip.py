@@ -2,7 +2,7 @@
 
 Karlo's folder holds one half of it, the text encoder. To start from a picture of one's own takes the other:
 
-    cascade = UnCLIP.from_pretrained("karlo")
+    cascade = minunclip.load("karlo")
     cascade.clip = load_openai_clip()
 """
 
@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from .clip import CLIP, CLIPConfig
+from .layouts import Part
 from .original import CLIP_NAMES, Checkpoint
-from .plan import plan
+from .plan import LazyStage
 
-NAME, TRAINING = "ViT-L-14-quickgelu", "openai"  # open_clip's words
+NAME, TRAINING = "ViT-L-14-quickgelu", "openai"  # what open_clip calls it
 
 
 def load_openai_clip(
@@ -34,4 +35,5 @@ def load_openai_clip(
         why = " ".join(str(error).split())[:200]
         raise ConnectionError(f"cannot download OpenAI's {NAME}, the CLIP with both encoders, which open_clip keeps "
                               f"in its cache: connect to the internet once ({why})") from None  # fmt: skip
-    return plan(CLIP, config or CLIPConfig(), [Checkpoint(path, CLIP_NAMES)]).load(device, dtype)
+    part = Part(CLIP, config or CLIPConfig(), [Checkpoint(path, CLIP_NAMES)])
+    return LazyStage.of(part).load(device, dtype)

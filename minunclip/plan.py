@@ -1,7 +1,7 @@
-"""Where the weights of a released stage lie, found before any of them is read.
+"""A stage whose weights lie in their files until it runs.
 
-So what does not fit is an error at once, the memory that a stage takes is known beforehand, and its networks can be
-read one at a time, when they are needed (see `memory`).
+They are found before any of them is read. So what does not fit is an error at once, the memory that a stage takes is
+known beforehand, and its networks can be read one at a time, when they are needed (see `memory`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .layouts import Source, fuse_qkv, split_qkv
+from .layouts import Part, Source, fuse_qkv, split_qkv
 from .stage import Stage
 
 NETWORKS = ("text", "image", "transformer", "unet", "last_unet")  # the children of a stage that are large
@@ -25,12 +25,29 @@ def network_of(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LazyStage:
     """A stage that has no memory yet, and where its weights lie."""
 
     stage: Stage
     places: dict[str, dict[str, tuple[Source, str]]]  # by network: our name -> (file, name in the file)
     given: dict[str, Tensor]                          # weights that no file has
+
+    @classmethod
+    def of(cls, part: Part) -> LazyStage:
+        """Build the stage without memory, and find every weight of it in the files of its description.
+
+        Raises ValueError for a file that is missing or damaged, and names a tensor that is missing, misshapen or too
+        many.
+        """
+        with Weightless():
+            stage = part.stage_class(part.config)
+        expected = split_qkv({name: tuple(tensor.shape) for name, tensor in stage.state_dict().items()})
+        places = {name: {} for name in ("", *NETWORKS) if not name or getattr(stage, name, None) is not None}
+        for source in part.sources:
+            for ours, theirs in source.find(expected).items():
+                places[network_of(ours)][ours] = (source, theirs)
+        check_whole(part, expected, found=set(part.given).union(*places.values()))
+        return cls(stage.requires_grad_(False).eval(), places, part.given)
 
     @property
     def networks(self) -> list[str]:
@@ -65,6 +82,14 @@ class Plan:
         return self.stage
 
 
+def check_whole(part: Part, expected: dict[str, tuple[int, ...]], found: set[str]) -> None:
+    """Raises ValueError if a tensor that the stage expects was not found."""
+    if missing := [name for name in expected if name not in found]:
+        files = " and ".join(str(source.path) for source in part.sources)
+        raise ValueError(f"{files}: {len(missing)} tensors are missing, the first is what we call {missing[0]!r}: "
+                         "the file is not whole, or its config is of another model")  # fmt: skip
+
+
 def channels_last(tensor: Tensor) -> Tensor:
     """The weights of a convolution with their channels last, which is quicker (not on Apple's GPU); others as they are.
 
@@ -78,26 +103,6 @@ def channels_last(tensor: Tensor) -> Tensor:
 def fill(stage: Stage, weights: dict[str, Tensor]) -> None:
     """Put these tensors, not copies of them, in the places of some of the stage's weights."""
     stage.load_state_dict(weights, strict=False, assign=True)
-
-
-def plan(stage_class: type[Stage], config, sources: list[Source], **given: Tensor) -> Plan:
-    """Build the stage without memory and find its weights; `given` are tensors that no file has.
-
-    Raises ValueError for a file that is missing or damaged, and names a tensor that is missing, misshapen or too many.
-    """
-    with Weightless():
-        stage = stage_class(config)
-    expected = split_qkv({name: tuple(tensor.shape) for name, tensor in stage.state_dict().items()})
-    places = {network: {} for network in ("", *NETWORKS) if not network or getattr(stage, network, None) is not None}
-    for source in sources:
-        for ours, theirs in source.find(expected).items():
-            places[network_of(ours)][ours] = (source, theirs)
-    found = set(given).union(*places.values())
-    if missing := [name for name in expected if name not in found]:
-        files = " and ".join(str(source.path) for source in sources)
-        raise ValueError(f"{files}: {len(missing)} tensors are missing, the first is what we call {missing[0]!r}: "
-                         "the file is not whole, or its config is of another model")  # fmt: skip
-    return Plan(stage.requires_grad_(False).eval(), places, given)
 
 
 class Weightless(TorchFunctionMode):

@@ -1,4 +1,4 @@
-"""Figures of points in a plane: clouds of dots, fields of arrows, and the ways that dots take."""
+"""Figures of points in a plane: clouds of dots, fields of arrows, and paths."""
 
 from __future__ import annotations
 
@@ -11,23 +11,17 @@ from torch import Tensor
 from .figures import COLOURS
 from .plots import Picture, plotted
 
-MARKS = ("o", "^", "s", "D")                                    # labels are told apart without colours, too
+MARKS = ("o", "^", "s", "D")                                            # tell labels apart without colours, too
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What one panel shows; whatever is None is left out.
+    """What one panel shows. None is left out."""
 
-    dots    (N, 2), in the colours of their labels (N,) 0, 1, ..., or grey without labels
-    arrows  tails and directions, (M, 2) each. The longest is a little longer than the way to its neighbour; the others
-            go by the square root of their length, so that weak ones can be seen, too
-    paths   (S, P, 2): where each of P points was after each of S steps
-    """
-
-    dots: Tensor | None = None
-    labels: Tensor | None = None
-    arrows: tuple[Tensor, Tensor] | None = None
-    paths: Tensor | None = None
+    dots: Tensor | None = None                          # (N, 2)
+    labels: Tensor | None = None                        # (N,) 0, 1, ...: colours of the dots; grey without labels
+    arrows: tuple[Tensor, Tensor] | None = None         # tails and directions, (M, 2) each
+    paths: Tensor | None = None                         # (S, P, 2): where each of P points was after each of S steps
 
 
 def plane(panels: dict[str, Panel], columns: int = 4, limit: float = 2.6, side: float = 2.2) -> Picture:
@@ -48,7 +42,11 @@ def plane(panels: dict[str, Panel], columns: int = 4, limit: float = 2.6, side: 
 
 
 def fill(axis, panel: Panel, limit: float = 2.6) -> None:
-    """Draw a panel into axes of matplotlib."""
+    """Draw a panel into axes of matplotlib.
+
+    Arrows are drawn to the square root of their length, so that weak ones can be seen, too; on an even grid the
+    longest reaches a little beyond its neighbour.
+    """
     axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
     if panel.dots is not None:
         dots, labels = panel.dots.cpu().numpy(), panel.labels
@@ -68,12 +66,12 @@ def fill(axis, panel: Panel, limit: float = 2.6) -> None:
 
 
 def small(picture: Picture, colours: int = 64) -> Picture:
-    """The same, to be saved with few colours: a third of the bytes, and nothing that the eye would miss."""
+    """The same picture, to be saved with few colours: a third of the bytes, and hardly any visible difference."""
     return Picture(picture.image, picture.alt, colours)
 
 
 def describe(panel: Panel, limit: float) -> str:
-    """What a panel shows, in words."""
+    """What a panel shows, in words, for a screen reader."""
     parts = []
     if panel.dots is not None:
         x, y = panel.dots.mean(dim=0).tolist()

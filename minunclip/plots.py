@@ -13,8 +13,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .samplers import Step
-from .stage import PACKAGE
+from .files import DATA
+from .images import to_pil
+from .steps import Step
 from .unclip import Drawing
 
 GAP, MARGIN = 8, 6  # pixels between pictures, and around them
@@ -24,21 +25,23 @@ INK = (60, 60, 70)
 class Picture:
     """An image with a description: PNG for any viewer, and HTML with alt text for a screen reader.
 
-    colours: how many to keep when it is saved, by default all; a drawing needs few, and then few bytes
+    colours: how many to keep when it is saved, by default all. A drawing needs few, and takes fewer bytes with few
     """
 
     def __init__(self, image: Image.Image, alt: str, colours: int | None = None):
         self.image, self.alt, self.colours = image, alt, colours
 
     def png(self) -> bytes:
+        """The image as a PNG file."""
         return encoded(self._saved(), "PNG", optimize=True)
 
     def _saved(self) -> Image.Image:
         return self.image.convert("RGB").quantize(self.colours) if self.colours else self.image
 
     def html(self) -> str:
+        """The image as an <img> that holds its own data."""
         exact, close = encoded(self._saved(), "WEBP", lossless=True), encoded(self.image, "WEBP", quality=95)
-        data = base64.b64encode(min(exact, close, key=len)).decode()          # exact, but for large pictures
+        data = base64.b64encode(min(exact, close, key=len)).decode()    # close is smaller only for large pictures
         return (f'<img alt="{html.escape(self.alt)}" width="{self.image.width}" style="max-width: 100%" '
                 f'src="data:image/webp;base64,{data}">')  # fmt: skip
 
@@ -59,30 +62,19 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
     return file.getvalue()
 
 
-# -- pictures of pictures ------------------------------------------------------------------------------------
-
-
-def to_pil(image: Tensor | Image.Image, side: int | None = None) -> Image.Image:
-    """A picture (3, s, s) in -1 to 1 as 8-bit RGB, shown at another side if wanted.
-
-    Enlarged, every pixel becomes a crisp square, so that one sees what the network drew and no more.
-    """
-    if isinstance(image, Tensor):
-        pixels = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte()
-        image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
-    if side is None or side == image.width:
-        return image
-    return image.resize((side, side), Image.Resampling.NEAREST if side > image.width else Image.Resampling.LANCZOS)
+# -- pictures of pictures --------------------------------------------------------------------------------------
 
 
 def show(
-    images: Tensor | Sequence, captions: Sequence[str] | None = None, columns: int | None = None,
+    images: Tensor | Sequence, captions: Sequence[str] | None = None, *, columns: int | None = None,
     title: str = "", seed: int | None = None, side: int | None = None, alt: str = "",
 ) -> Picture:  # fmt: skip
-    """Pictures next to each other, captions below them. The title gets the seed, if there is one to tell.
+    """Pictures next to each other, captions below them. A seed is added to the title.
 
     images: (B, 3, s, s) in -1 to 1, or a list of (3, s, s) or of PIL images
-    side: of each picture on the page, by default its own, and at least 128
+    side: of each picture on the page, in pixels; by default that of the largest, and at least 128
+
+    Raises ValueError unless there is one caption for each picture, or none at all.
     """
     images, captions = list(images), list(captions or [])
     if captions and len(captions) != len(images):
@@ -95,10 +87,11 @@ def show(
     return Picture(sheet, alt or told or f"{len(images)} pictures")
 
 
-def film_strip(steps: list[Step], seed: int, count: int = 8, row: int = 0, side: int = 96) -> Picture:
+def film_strip(steps: list[Step], seed: int, *, count: int = 8, row: int = 0, side: int = 96) -> Picture:
     """One sampling run: above the sample after a step, below the estimate of x_0 that the step was based on.
 
-    steps: every Step of a sampler of pictures; `count` of them are shown, evenly chosen, first and last included
+    steps: every Step of a sampler of pictures. `count` of them are shown at equal distances, the first and the last
+    included; of their batch, picture number `row`
     """
     chosen = [steps[i] for i in torch.linspace(0, len(steps) - 1, min(count, len(steps))).round().int().tolist()]
     rows = [step.x_t[row] for step in chosen] + [step.x_0[row] for step in chosen]
@@ -113,7 +106,7 @@ def film_strip(steps: list[Step], seed: int, count: int = 8, row: int = 0, side:
 
 
 def cascade_figure(drawing: Drawing, side: int = 256, row: int = 0) -> Picture:
-    """The picture after the decoder and after each upsampler, all at the same size on the page."""
+    """Picture `row` of a drawing after the decoder and after each upsampler, all at the same size on the page."""
     sizes = sorted(drawing.images)
     captions = [f"{size} x {size} pixels" for size in sizes]
     caption, seed = drawing.captions[row], drawing.seed + row
@@ -141,8 +134,11 @@ def _height(texts: Sequence[str]) -> int:
     return max((18 * (text.count("\n") + 1) for text in texts if text), default=0)
 
 
-def _grid(images, columns, above=(), below=(), left=(), title="") -> Image.Image:
-    """Pictures of one size in rows; `above` heads the columns, `left` the rows, `below` belongs to each picture."""
+def _grid(
+    images: Sequence[Image.Image], columns: int, *, above: Sequence[str] = (), below: Sequence[str] = (),
+    left: Sequence[str] = (), title: str = "",
+) -> Image.Image:  # fmt: skip
+    """Pictures of one size in rows. `above` heads the columns, `left` the rows; `below` has one text per picture."""
     side = images[0].width
     rows = -(-len(images) // columns)
     width_left = 56 if left else 0
@@ -164,11 +160,11 @@ def _grid(images, columns, above=(), below=(), left=(), title="") -> Image.Image
     return sheet
 
 
-# -- plots of numbers ----------------------------------------------------------------------------------------
+# -- plots of numbers ------------------------------------------------------------------------------------------
 
 
 def embedding_bars(embeddings: dict[str, Tensor], first: int = 64) -> Picture:
-    """The first numbers of some embeddings (D,), one row of bars for each."""
+    """The `first` numbers of some embeddings (D,), one row of bars for each."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 1.1 * len(embeddings) + 0.3), layout="constrained")
@@ -199,19 +195,19 @@ def bars(values: dict[str, float], label: str) -> Picture:
 
 
 def plotted(figure, alt: str, colours: int = 256) -> Picture:
-    """A matplotlib figure as a Picture."""
+    """A matplotlib figure as a Picture, saved with so many colours."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=90, facecolor="white")
     return Picture(Image.open(file).convert("RGB"), alt, colours)
 
 
-# -- what a notebook costs -----------------------------------------------------------------------------------
+# -- what a notebook costs -------------------------------------------------------------------------------------
 
-COSTS = PACKAGE.parent / "data" / "results" / "notebooks.json"
+COSTS = DATA / "results" / "notebooks.json"
 
 
 def cost_table(notebook: str, path=COSTS):
-    """Minutes and memory of a whole run, as `notebooks/build.py` measured them, as a Markdown table."""
+    """Minutes and memory of a whole run of a notebook, as `notebooks/build.py` measured them: a Markdown table."""
     from IPython.display import Markdown
 
     runs = json.loads(path.read_text()).get(notebook, {}) if path.is_file() else {}

@@ -1,7 +1,7 @@
-"""A folder laid out like Karlo's, with random weights. It draws noise, but all that can run does.
+"""A folder laid out like Karlo's, with random weights: what it draws is noise, but every part of it runs.
 
 Notebook 11 takes a `NARROW` one where the released weights are not at hand, and the benchmarks take one of Karlo's
-own sizes. It is what `released` reads, the other way round: our configs in their words, our names in theirs.
+own sizes. It is what `released` describes, the other way round: our configs in their words, our names in theirs.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from torch import Tensor
 from .clip import CLIP, CLIPConfig
 from .decoder import Decoder, DecoderConfig
 from .diffusion import DiffusionConfig
-from .layouts import split_qkv, translate
+from .layouts import Table, reverse, split_qkv, translate
 from .original import Sizes
 from .plan import Weightless, network_of
 from .prior import DiffusionPrior, PriorConfig
+from .released import CLIP_IMAGE, CLIP_TEXT, DIFFUSERS, PRIOR, PROJECTIONS, TRANSFORMERS, UNET
+from .stage import Stage
 from .unet import UNetConfig
 from .upsampler import Upsampler, UpsamplerConfig
 
@@ -36,123 +38,74 @@ NARROW = Sizes(
 )  # fmt: skip
 CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 BLOCK = 2**20  # numbers that are drawn for a tensor; a larger one repeats them
-
-# ---- names: (regular expression in ours, what it becomes in theirs), applied from top to bottom ----
-
-TRANSFORMER = [(r"attention\.([qkv])\.", r"self_attn.\1_proj."), (r"attention\.out", "self_attn.out_proj"),
-               (r"norm_([12])", r"layer_norm\1"), (r"mlp\.0", "mlp.fc1"), (r"mlp\.2", "mlp.fc2")]  # fmt: skip
-CLIP_TEXT = TRANSFORMER + [
-    (r"^transformer\.blocks", "text_model.encoder.layers"),
-    (r"^words", "text_model.embeddings.token_embedding"),
-    (r"^positions", "text_model.embeddings.position_embedding.weight"),
-    (r"^norm_out", "text_model.final_layer_norm"),
-    (r"^project", "text_projection"),
-]
-CLIP_IMAGE = TRANSFORMER + [
-    (r"^transformer\.blocks", "vision_model.encoder.layers"),
-    (r"^class_token", "vision_model.embeddings.class_embedding"),
-    (r"^patches", "vision_model.embeddings.patch_embedding"),
-    (r"^positions", "vision_model.embeddings.position_embedding.weight"),
-    (r"^norm_in", "vision_model.pre_layrnorm"),
-    (r"^norm_out", "vision_model.post_layernorm"),
-    (r"^project", "visual_projection"),
-]
-TIME = [(r"^time\.0", "time_embedding.linear_1"), (r"^time\.2", "time_embedding.linear_2")]
-PRIOR = TIME + [
-    (r"^z_in", "proj_in"),
-    (r"^embed_in", "embedding_proj"),
-    (r"^tokens_in", "encoder_hidden_states_proj"),
-    (r"^positions", "positional_embedding"),
-    (r"^query", "prd_embedding"),
-    (r"^transformer\.blocks", "transformer_blocks"),
-    (r"attention\.([qkv])\.", r"attn1.to_\1."),
-    (r"attention\.out", "attn1.to_out.0"),
-    (r"norm_1", "norm1"),
-    (r"norm_2", "norm3"),
-    (r"mlp\.0", "ff.net.0.proj"),
-    (r"mlp\.2", "ff.net.2"),
-    (r"^z_out", "proj_to_clip_embeddings"),
-    (r"^(mean|std)$", r"clip_\1"),
-]
-PROJECTIONS = [
-    (r"^text_to_time", "embedding_proj"),
-    (r"^z_to_time", "clip_image_embeddings_project_to_time_embeddings"),
-    (r"^z_to_tokens", "clip_extra_context_tokens_proj"),
-    (r"^text_norm", "text_encoder_hidden_states_norm"),
-    (r"^text_to_tokens", "encoder_hidden_states_proj"),
-    (r"^null_z", "learned_classifier_free_guidance_embeddings"),
-]
-UNET = TIME + [
-    (r"^norm_out", "conv_norm_out"),
-    (r"^(down|up)\.(\d+)\.resample", r"\1_blocks.\2.\1samplers.0"),
-    (r"^(down|up)\.", r"\1_blocks."),
-    (r"^middle\.", "mid_block."),
-    (r"\.blocks\.", ".resnets."),
-    (r"\.time\.", ".time_emb_proj."),
-    (r"\.skip\.", ".conv_shortcut."),
-    (r"\.norm\.", ".group_norm."),
-    (r"\.context_([kv])\.", r".add_\1_proj."),
-    (r"\.([qkv])\.", r".to_\1."),
-    (r"\.out\.", ".to_out.0."),
-]
-WEIGHTS = "diffusion_pytorch_model.safetensors"
+PRIOR_ORDER = ("query", "positions", "mean", "std", "time", "z_in", "embed_in", "tokens_in", "transformer", "norm_out",
+               "z_out")  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Part:
+class Folder:
     """One folder: its config in their words, and the networks of one of our stages that lie in it."""
 
     config: dict
-    stage: type
-    names: list[tuple[str, str]]
+    stage_class: type[Stage]
+    names: Table
     networks: tuple[str, ...]               # as `plan.network_of` has them; "" is what a stage has besides
-    file: str = WEIGHTS
+    file: str = DIFFUSERS
 
 
-# ---- the folder ----
+# -- the folder ------------------------------------------------------------------------------------------------
 
 
 def write_karlo(folder: str | Path, sizes: Sizes = NARROW, dtype: torch.dtype = torch.float32, seed: int = 0) -> Path:
     """Write a cascade of these sizes with random weights. `original.DEFAULT` are Karlo's own.
 
-    The image encoder, which Karlo's folder has not, is written too unless sizes.clip.image_layers is 0; without it
+    The image encoder, which Karlo's folder lacks, is written too unless sizes.clip.image_layers is 0; without it
     Karlo's sizes take 13.7 GB in float32. Takes memory for one tensor at a time. Raises OSError if the disk is full.
     """
-    folder, rng = Path(folder), torch.Generator().manual_seed(seed)
-    for name, part in parts(sizes).items():
-        write_json(folder / name / "config.json", part.config)
-        write_weights(folder / name / part.file, contents(part, sizes), dtype, rng)
+    root, rng = Path(folder), torch.Generator().manual_seed(seed)
+    for name, part in folders(sizes).items():
+        write_json(root / name / "config.json", part.config)
+        write_weights(root / name / part.file, contents(part, sizes), dtype, rng)
     for name, stage in {"prior": sizes.prior, "decoder": sizes.decoder, "super_res": sizes.upsampler}.items():
-        write_json(folder / f"{name}_scheduler" / "scheduler_config.json", scheduler(stage.diffusion))
-    return folder
+        write_json(root / f"{name}_scheduler" / "scheduler_config.json", scheduler(stage.diffusion))
+    return root
 
 
-def contents(part: Part, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    """The tensors of a folder: their names for them, and the shapes."""
-    configs = {CLIP: sizes.clip, DiffusionPrior: sizes.prior, Decoder: sizes.decoder, Upsampler: sizes.upsampler}
-    with Weightless():
-        state = part.stage(configs[part.stage]).state_dict()
-    kept = {ours: tuple(tensor.shape) for ours, tensor in state.items() if network_of(ours) in part.networks}
-    return {translate(ours.removeprefix(f"{part.networks[0]}."), part.names): shape
-            for ours, shape in split_qkv(kept).items()}  # fmt: skip
-
-
-def parts(sizes: Sizes) -> dict[str, Part]:
-    """By folder."""
+def folders(sizes: Sizes) -> dict[str, Folder]:
+    """What each folder holds, by its name."""
     up = unet(sizes.upsampler.unet, "default") | {"sample_size": sizes.upsampler.size, "add_attention": False}
     found = {
-        "text_encoder": Part(text_encoder(sizes.clip), CLIP, CLIP_TEXT, ("text",), "model.safetensors"),
-        "image_encoder": Part(image_encoder(sizes.clip), CLIP, CLIP_IMAGE, ("image",), "model.safetensors"),
-        "prior": Part(prior(sizes.prior), DiffusionPrior, PRIOR, ("", "transformer")),
-        "text_proj": Part(text_proj(sizes.decoder), Decoder, PROJECTIONS, ("",)),
-        "decoder": Part(decoder(sizes.decoder), Decoder, UNET, ("unet",)),
-        "super_res_first": Part(up, Upsampler, UNET, ("unet",)),
-        "super_res_last": Part(up, Upsampler, UNET, ("last_unet",)),
+        "text_encoder": Folder(text_encoder(sizes.clip), CLIP, CLIP_TEXT, ("text",), TRANSFORMERS),
+        "image_encoder": Folder(image_encoder(sizes.clip), CLIP, CLIP_IMAGE, ("image",), TRANSFORMERS),
+        "prior": Folder(prior(sizes.prior), DiffusionPrior, PRIOR, ("", "transformer")),
+        "text_proj": Folder(text_proj(sizes.decoder), Decoder, PROJECTIONS, ("",)),
+        "decoder": Folder(decoder(sizes.decoder), Decoder, UNET, ("unet",)),
+        "super_res_first": Folder(up, Upsampler, UNET, ("unet",)),
+        "super_res_last": Folder(up, Upsampler, UNET, ("last_unet",)),
     }
     return {name: part for name, part in found.items() if name != "image_encoder" or sizes.clip.image_layers}
 
 
-# ---- configs, in their words ----
+def contents(folder: Folder, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """The tensors of a folder: their names for them, and the shapes."""
+    configs = {CLIP: sizes.clip, DiffusionPrior: sizes.prior, Decoder: sizes.decoder, Upsampler: sizes.upsampler}
+    with Weightless():
+        state = folder.stage_class(configs[folder.stage_class]).state_dict()
+    kept = {name: tuple(state[name].shape) for name in sorted(state, key=place) if network_of(name) in folder.networks}
+    prefix, names = f"{folder.networks[0]}.", reverse(folder.names)
+    return {translate(name.removeprefix(prefix), names): shape for name, shape in split_qkv(kept).items()}
+
+
+def place(name: str) -> int:
+    """The rank of a tensor among those that get random numbers: equal ones stay in the order of the network's code.
+
+    The prior has an order of its own, so that a seed goes on to draw the same pictures if its code is put in another.
+    """
+    first = name.split(".")[0]
+    return PRIOR_ORDER.index(first) if first in PRIOR_ORDER else 0
+
+
+# -- configs, in their words -----------------------------------------------------------------------------------
 
 
 def text_encoder(c: CLIPConfig) -> dict:
@@ -206,23 +159,29 @@ def write_json(path: Path, values: dict) -> None:
     path.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
-# ---- weights ----
+# -- weights ---------------------------------------------------------------------------------------------------
 
 
 def write_weights(path: Path, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, rng: torch.Generator) -> None:
     """A safetensors file, tensor by tensor: the length of the header, the header, the numbers."""
-    header, end = {}, 0
+    head = header(shapes, dtype)
+    with path.open("wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name, shape in shapes.items():
+            block = random(name, shape, rng).to(dtype).view(torch.uint8).numpy().tobytes()
+            left = math.prod(shape) * dtype.itemsize
+            while left > 0:
+                left -= file.write(block[:left])
+
+
+def header(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype) -> bytes:
+    """Of each tensor the dtype, the shape, and between which bytes it lies: JSON, padded to a multiple of 8 bytes."""
+    entries, end = {}, 0
     for name, shape in shapes.items():
         start, end = end, end + math.prod(shape) * dtype.itemsize
-        header[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for name, shape in shapes.items():
-            block, left = random(name, shape, rng).to(dtype).view(torch.uint8).numpy().tobytes(), math.prod(shape)
-            while left > 0:
-                left -= file.write(block[: left * dtype.itemsize]) // dtype.itemsize
+        entries[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(entries).encode()
+    return text + b" " * (-len(text) % 8)
 
 
 def random(name: str, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

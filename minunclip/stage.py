@@ -6,27 +6,17 @@ with the config as JSON in the metadata, so that a file is all one needs.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import get_type_hints
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-PACKAGE = Path(__file__).parent
-SHIPPED = ("scenes",)
-STAGES = ("clip", "prior", "ar-prior", "decoder", "upsampler-1", "upsampler-2", "judge")
-
-
-def weights_folder(name: str) -> Path:
-    """Where the shipped weights of `name` lie: inside an installed package, or in data/ of a clone."""
-    inside = PACKAGE / "weights_data" / name
-    return inside if inside.is_dir() else PACKAGE.parent / "data" / "weights" / name
+from .files import SHIPPED, read, replacing, verify, weights_folder
 
 
 class Stage(nn.Module):
@@ -45,17 +35,13 @@ class Stage(nn.Module):
         The file appears under its name only when it is complete. Raises OSError if it cannot be written.
         """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in self.state_dict().items()}
         metadata = {"stage": type(self).__name__, "config": json.dumps(asdict(self.config)), **notes}
-        temporary = path.with_name(path.name + ".tmp")
         try:
-            save_file(weights, temporary, metadata)
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                save_file(weights, temporary, metadata)
         except SafetensorError as error:
             raise OSError(f"cannot write {path}: {error}") from None
-        finally:
-            temporary.unlink(missing_ok=True)                           # there only if something failed
         return path
 
     @classmethod
@@ -81,31 +67,6 @@ class Stage(nn.Module):
         return stage.to(device).eval()
 
 
-def read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Metadata and tensors of a safetensors file, with errors that name it."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no weight file {path}: a shipped one is 'scenes', others are paths")
-    try:
-        with safe_open(path, "pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}): fetch it again") from None
-
-
-def verify(path: Path) -> None:
-    """Compare a shipped file with its SHA-256. Raises ValueError if a single bit is different."""
-    sums = path.with_name("SHA256.json")
-    if not path.is_file() or not sums.is_file():
-        raise FileNotFoundError(f"the shipped weights are missing: no {path if sums.is_file() else sums}")
-    if sha256(path) != json.loads(sums.read_text()).get(path.name):
-        raise ValueError(f"{path} is not the file that was shipped (its SHA-256 differs): fetch it again")
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def config_from(config_class: type, values: dict):
     """A (nested) frozen dataclass from what JSON made of it: lists become tuples again."""
     hints = get_type_hints(config_class)
@@ -119,3 +80,6 @@ def _restore(hint, value):
     if is_dataclass(hint) and isinstance(value, dict):
         return config_from(hint, value)
     return tuple(value) if isinstance(value, list) else value
+
+
+from .files import DATA, PACKAGE, STAGES, sha256  # noqa: E402, F401  until the move

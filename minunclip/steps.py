@@ -1,7 +1,8 @@
-"""What all samplers share: the timesteps they visit, the noise they are given, and what they yield."""
+"""What all samplers share: the timesteps that they visit, the noise that they are given, and what they yield."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -11,9 +12,9 @@ from torch import Tensor
 class Step:
     """One step of a sampler."""
 
-    x_t: Tensor  # (B, C, ...) the sample after the step
-    x_0: Tensor  # (B, C, ...) the estimate of the clean sample that the step was based on, clamped
-    t: int  # the timestep just left
+    x_t: Tensor                             # (B, C, ...) the sample after the step
+    x_0: Tensor                             # (B, C, ...) the clean sample as estimated for this step, clamped
+    t: int                                  # the timestep just left
 
 
 def timesteps(steps: int, total: int = 1000) -> list[int]:
@@ -46,3 +47,40 @@ def next_noise(noise: Iterator[Tensor], like: Tensor | None = None) -> Tensor:
     if tensor is None:
         raise ValueError("sampler: the noise ran out; pass a noise_stream or a tensor for x_T and each draw.")
     return tensor.float() if like is None else tensor.to(like.device, torch.float32)
+
+
+def last(sampler: Iterable[Step]) -> Tensor:
+    """Run a sampler to its end and return the final sample."""
+    for step in sampler:
+        x_t = step.x_t
+    return x_t
+
+
+def rows_mean(x: Tensor) -> Tensor:
+    """The mean of each row: (B, C, ...) -> (B, 1, ...)."""
+    return x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
+
+
+# -- noise -------------------------------------------------------------------------------------------------------
+
+
+def generators(seed: int, n: int) -> list[torch.Generator]:
+    """n CPU generators seeded seed, seed + 1, ...: one for each sample of a batch."""
+    return [torch.Generator().manual_seed(seed + i) for i in range(n)]
+
+
+def noise_stream(
+    shape: tuple[int, ...], generators: list[torch.Generator], device="cpu", dtype=torch.float32
+) -> Iterator[Tensor]:
+    """Standard normal tensors of the given shape (B, C, ...), without end; row i comes from generators[i].
+
+    So a sample does not depend on its neighbours in the batch. Drawn on the CPU in float32 and then moved, so
+    that a seed means the same noise on every device.
+    """
+    if len(generators) != shape[0]:
+        raise ValueError(f"noise_stream: {len(generators)} generators for a batch of {shape[0]}; pass one a row.")
+
+    def draw() -> Tensor:
+        return torch.stack([torch.randn(shape[1:], generator=g) for g in generators]).to(device, dtype)
+
+    return (draw() for _ in count())

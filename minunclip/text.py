@@ -1,10 +1,18 @@
-"""What the later stages may know of a caption."""
+"""Captions: what the later stages may know of them, and how they become numbers."""
 
 from __future__ import annotations
 
+import difflib
+import importlib.util
+import re
+import textwrap
+import warnings
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -49,5 +57,77 @@ class Text:
         missing = length - self.tokens.shape[1]
         if missing == 0:
             return self
-        pad = torch.nn.functional.pad
-        return Text(self.embed, pad(self.tokens, (0, 0, 0, missing)), pad(self.mask, (0, missing)))
+        return Text(self.embed, F.pad(self.tokens, (0, 0, 0, missing)), F.pad(self.mask, (0, missing)))
+
+
+# -- captions to numbers: a number a word for the toy world, CLIP's byte pairs for released models -----------
+
+
+class WordTokenizer:
+    """Each word of a small vocabulary is one token; an unknown word is an error.
+
+    `tokenizer(["a red star"])` -> (1, L) int64: start, words, end, then padding (id 0), L = context.
+    The end token has the highest id, so that CLIP finds it by argmax, as with OpenAI's vocabulary.
+    """
+
+    def __init__(self, vocabulary: tuple[str, ...], context: int = 32):
+        self.vocabulary, self.context = tuple(vocabulary), context
+        self.ids = {word: i for i, word in enumerate(self.vocabulary, start=1)}
+        self.start, self.end = len(self.vocabulary) + 1, len(self.vocabulary) + 2
+        self.size = len(self.vocabulary) + 3
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        rows = torch.zeros(len(captions), self.context, dtype=torch.long)
+        for row, caption in zip(rows, captions, strict=True):
+            ids = [self.start, *self.encode(caption), self.end]
+            row[: len(ids)] = torch.tensor(ids)
+        return rows
+
+    def encode(self, caption: str) -> list[int]:
+        """The ids of the words. Raises ValueError for an unknown word or a caption that is too long."""
+        words = re.findall(r"[^\s,.;:!?\"]+", caption.lower())
+        if unknown := [word for word in words if word not in self.ids]:
+            raise ValueError(self._complaint(unknown[0], caption))
+        if len(words) > self.context - 2:
+            raise ValueError(
+                f"this caption has {len(words)} words, and the model reads at most {self.context - 2}: "
+                f"shorten {caption[:40]!r}..."
+            )
+        return [self.ids[word] for word in words]
+
+    def _complaint(self, word: str, caption: str) -> str:
+        near = difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it knows {', '.join(self.vocabulary)}."
+        return f"the scenes model does not know the word {word!r} in {caption!r}: {hint}"
+
+
+class CutWarning(UserWarning):
+    """A caption was longer than CLIP reads."""
+
+
+class BytePairTokenizer:
+    """CLIP's own byte-pair encoding, from open_clip: (B, 77) int64, cut after 77 tokens, padded with 0."""
+
+    def __init__(self, context: int = 77):
+        self._tokenizer, self.context = clip_vocabulary(), context
+        self.size = self._tokenizer.vocab_size
+
+    def __call__(self, captions: list[str]) -> Tensor:
+        """Warns, with the part that is not read, of a caption that has more tokens than fit."""
+        for caption in captions:
+            ids, room = self._tokenizer.encode(caption), self.context - 2  # besides the start and the end token
+            if len(ids) > room:
+                cut = textwrap.shorten(self._tokenizer.decode(ids[room:]), 300, placeholder=" ...")
+                warnings.warn(f"this caption has {len(ids)} tokens, and CLIP reads {room}: {caption[:30]!r}... "
+                              f"is drawn without its end {cut!r}", CutWarning, stacklevel=2)  # fmt: skip
+        return self._tokenizer(captions, self.context)
+
+
+@cache
+def clip_vocabulary():
+    """open_clip's tokenizer, from its own file: the whole package takes seconds and 260 MB of memory to import."""
+    file = Path(importlib.util.find_spec("open_clip").origin).with_name("tokenizer.py")
+    spec = importlib.util.spec_from_file_location("open_clip_tokenizer", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.SimpleTokenizer()

@@ -7,22 +7,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from .ar_prior import ARPrior
 from .clip import CLIP
 from .decoder import Decoder
-from .prior import DiffusionPrior
-from .samplers import SAMPLERS, Step, guided, noise_stream
+from .diffusion import Denoiser
+from .prior import Prior
+from .samplers import SAMPLERS
+from .steps import Step, noise_stream
+from .stream import Stream, streamed
 from .text import Text
 from .upsampler import Upsampler
-
-Prior = DiffusionPrior | ARPrior
-STAGES = ("prior", "decoder", "upsampler 1", "upsampler 2")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Settings:
     candidates: int = 2                     # draw so many z_i and keep the one nearest to z_t (section 2.2)
     decoder_steps: int = 15
     decoder_guidance: float = 3.0
-    upsampler_steps: tuple[int, ...] = (2, 2)
+    upsampler_steps: tuple[int, ...] = (2, 2)   # of each upsampler
     sampler: str = "ddim"
 
     def __post_init__(self):
@@ -51,33 +50,32 @@ class Settings:
             raise ValueError(f"there is no sampler {self.sampler!r}: choose one of {', '.join(SAMPLERS)}")
 
 
-@dataclass
-class Drawing:
-    """All that came about on the way from captions to pictures; filled stage by stage."""
-
-    captions: list[str]
-    seed: int
-    settings: Settings
-    text: Text | None = None                # z_t (B, D), tokens, mask
-    z_i: Tensor | None = None               # (B, D), as CLIP's image encoder would have made it
-    images: dict[int, Tensor] = field(default_factory=dict)     # by side: (B, 3, side, side) in -1 to 1
-    steps: dict[str, list[Step]] = field(default_factory=dict)  # by stage: every step, if asked for
-
-    @property
-    def image(self) -> Tensor:
-        """The largest pictures so far, (B, 3, side, side) in -1 to 1."""
-        return self.images[max(self.images)]
-
-
 @dataclass(frozen=True)
 class Progress:
     """One step of one stage is done: number `done` of `total`."""
 
-    stage: str
+    stage: str                              # "prior", "decoder", "upsampler-1", "upsampler-2", ...
     done: int
     total: int
     step: Step
-    drawing: Drawing
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Pictures, and all that came about on the way from their captions."""
+
+    captions: list[str]
+    seed: int
+    settings: Settings
+    text: Text                              # z_t (B, D), tokens, mask
+    z_i: Tensor                             # (B, D), as CLIP's image encoder would have made it
+    images: dict[int, Tensor]               # by side: (B, 3, side, side) in -1 to 1
+    steps: dict[str, list[Step]] = field(default_factory=dict)  # by stage: every step, if they were to be kept
+
+    @property
+    def image(self) -> Tensor:
+        """The largest pictures, (B, 3, side, side) in -1 to 1."""
+        return self.images[max(self.images)]
 
 
 class UnCLIP:
@@ -89,20 +87,7 @@ class UnCLIP:
     def __init__(self, clip: CLIP, prior: Prior | None, decoder: Decoder, upsamplers: list[Upsampler]):
         self.clip, self.prior, self.decoder, self.upsamplers = clip, prior, decoder, upsamplers
         self.settings = Settings()
-        self.memory = "resident"  # where the weights lie: see `from_pretrained`
-
-    @classmethod
-    def from_pretrained(cls, name: str = "scenes", device="cpu", dtype=torch.float32, memory="auto") -> UnCLIP:
-        """A trained cascade, ready to draw: "scenes", "karlo", or a folder laid out like Karlo's.
-
-        memory   of released models: "resident" on the device, "offload" in RAM or "disk" in their files until their
-                 stage runs, or "auto", the fastest for which there is room. All draw the same picture.
-        Raises ValueError for a name that is not known or weights that do not fit, OSError for a failed download, and
-        MemoryError if there is no room.
-        """
-        from .weights import load_cascade
-
-        return load_cascade(name, device, dtype, memory)
+        self.memory = "resident"            # where the weights lie: see `minunclip.load`
 
     @property
     def device(self) -> torch.device:
@@ -113,6 +98,63 @@ class UnCLIP:
         """The sides that it can draw, smallest first."""
         return [self.decoder.config.size] + [upsampler.config.size for upsampler in self.upsamplers]
 
+    def sample(
+        self, captions: list[str], seed: int = 0, size: int | None = None, *, keep_steps: bool = False, **options
+    ) -> Drawing:
+        """Draw each caption once; picture i of the batch has the seed `seed + i`.
+
+        keep_steps: keep every Step in `Drawing.steps`. Size and options: see `stream`.
+        """
+        stream, steps = self.stream(captions, seed, size, **options), {}
+        for progress in stream:
+            if keep_steps:
+                steps.setdefault(progress.stage, []).append(progress.step)
+        return replace(stream.result, steps=steps)
+
+    @streamed
+    def stream(
+        self, captions: list[str], seed: int = 0, size: int | None = None, *, settings: Settings | None = None,
+        noise: dict[str, list[Tensor]] | None = None,
+    ) -> Stream:  # fmt: skip
+        """Like `sample`, but a Stream, which yields a Progress after every step of every stage and returns the Drawing.
+
+        size        the side to stop at: one of `sizes`, by default the largest
+        settings    steps, guidance and sampler; by default those of the model
+        noise       by stage, the tensors that its sampler is to use instead of drawing some: a replay
+        Raises ValueError for an empty or unknown caption, and for what the model cannot do, before anything is drawn.
+        """
+        settings, noise = settings or self.settings, noise or {}
+        _, _, *upsamplers = self.stages(settings, size)
+        how = {"seed": seed, "settings": settings}
+
+        text = self.encode_text(captions)                                               # z_t (B, D) and tokens
+        z_i = yield from self.embed(text, noise=noise.get("prior"), **how)              # (B, D)
+        image = yield from self.decode(z_i, text, noise=noise.get("decoder"), **how)    # (B, 3, 32, 32), say
+        images = {image.shape[-1]: image}
+        for number, name in enumerate(upsamplers):                                      # (B, 3, 128, 128) and so on
+            image = yield from self.upsample(image, number, captions=captions, noise=noise.get(name), **how)
+            images[image.shape[-1]] = image
+        return Drawing(list(captions), seed, settings, text, z_i, images)
+
+    def stages(self, settings: Settings | None = None, size: int | None = None) -> dict[str, int]:
+        """The stages that draw a picture of a size, in their order, and how many steps each takes.
+
+        Raises ValueError for a size that is none of `sizes`, an upsampler without steps, or a model without a prior.
+        """
+        s, wanted = settings or self.settings, size or self.sizes[-1]
+        if wanted not in self.sizes:
+            raise ValueError(f"this model cannot draw at {size} pixels: choose one of {self.sizes}")
+        if self.prior is None:
+            raise ValueError("this model has no prior, so it cannot draw captions: load one that has, such as 'karlo'")
+        upsamplers = self.sizes.index(wanted)
+        if len(s.upsampler_steps) < upsamplers:
+            raise ValueError(f"upsampler_steps is {s.upsampler_steps}, and {wanted} pixels take {upsamplers} "
+                             "upsamplers: give a number of steps for each")  # fmt: skip
+        counts = {f"upsampler-{i + 1}": s.upsampler_steps[i] for i in range(upsamplers)}
+        return {"prior": self.prior.stream_length(s.prior_steps), "decoder": s.decoder_steps, **counts}
+
+    # -- the stages: each a Stream of Progress, with the settings of the model unless others are given ----------------
+
     @torch.no_grad()
     def encode_text(self, captions: list[str]) -> Text:
         """z_t and the tokens of each caption. Raises ValueError for an empty or an unknown caption."""
@@ -120,126 +162,75 @@ class UnCLIP:
             raise ValueError("the caption is empty: say what to draw, such as 'a red circle'")
         return self.clip.encode_text(captions)
 
-    def sample(self, captions: list[str], seed: int = 0, size: int | None = None, **options) -> Drawing:
-        """Draw each caption once; picture i of the batch has the seed `seed + i`. Options: see `stream`."""
-        for progress in self.stream(captions, seed, size, **options):
-            drawing = progress.drawing
-        return drawing
+    @streamed
+    def embed(
+        self, text: Text, *, seed: int = 0, settings: Settings | None = None, noise: Iterable[Tensor] | None = None
+    ) -> Stream:
+        """P(z_i | y): the prior draws some z_i for each caption; the result is the nearest to its z_t, (B, D)."""
+        s, n = settings or self.settings, (settings or self.settings).candidates
+        noise = noise or self.noise((n * len(text), self.prior.noise_width), seed, "prior", n)
+        steps = self.prior.stream(text.repeat(n), noise, empty=self.empty(s.prior_guidance), guidance=s.prior_guidance,
+                                  steps=s.prior_steps, sampler=s.sampler)  # fmt: skip
+        x = yield from report("prior", steps, self.prior.stream_length(s.prior_steps))      # (B n, ...)
+        return best_of(self.prior.unwhiten(x), text.embed, n)
 
-    def stream(
-        self, captions: list[str], seed: int = 0, size: int | None = None, settings: Settings | None = None,
-        noise: dict[str, list[Tensor]] | None = None, keep_steps: bool = False,
-    ) -> Iterator[Progress]:  # fmt: skip
-        """Like `sample`, but yields after every step of every stage.
+    @streamed
+    def decode(
+        self, z_i: Tensor | None, text: Text, *, seed: int = 0, settings: Settings | None = None,
+        noise: Iterable[Tensor] | None = None,
+    ) -> Stream:  # fmt: skip
+        """P(x | z_i, y): the small picture of z_i (B, D), None for no image embedding, and captions: (B, 3, S, S)."""
+        s, side = settings or self.settings, self.decoder.config.size
+        noise = noise or self.noise((len(text), 3, side, side), seed, "decoder")
+        steps = self.decoder.stream(z_i, text, noise, empty=self.empty(s.decoder_guidance), guidance=s.decoder_guidance,
+                                    steps=s.decoder_steps, sampler=s.sampler)  # fmt: skip
+        return (yield from report("decoder", steps, s.decoder_steps)).clamp(-1, 1)
 
-        size        the side to stop at: one of `sizes`, by default the largest
-        settings    steps, guidance and sampler; by default those of the model
-        noise       by stage, the tensors that its sampler is to use instead of drawing some: a replay
-        keep_steps  keep every Step in `drawing.steps`
+    @streamed
+    def upsample(
+        self, low: Tensor, number: int = 0, *, seed: int = 0, settings: Settings | None = None,
+        noise: Iterable[Tensor] | None = None, captions: list[str] | None = None,
+    ) -> Stream:  # fmt: skip
+        """Pictures low (B, 3, s, s), enlarged by upsampler `number` (0 is the first): (B, 3, S, S)."""
+        s, upsampler, stage = settings or self.settings, self.upsamplers[number], f"upsampler-{number + 1}"
+        noise = noise or self.noise(upsampler.noise_shape(low), seed, stage)
+        count = s.upsampler_steps[number]
+        steps = upsampler.stream(low, noise, steps=count, sampler=s.sampler, captions=captions)
+        return (yield from report(stage, steps, count)).clamp(-1, 1)
+
+    # -- what the stages are given ------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def empty(self, guidance: float) -> Text | None:
+        """The empty caption, with which guidance compares; None for a guidance of 1, which is none."""
+        return None if guidance == 1 else self.clip.encode_text([""])
+
+    def noise(self, shape: tuple[int, ...], seed: int, stage: str, per_caption: int = 1) -> Iterator[Tensor]:
+        """The noise of a stage. It depends on the picture's seed alone, whatever the batch and the settings.
+
+        per_caption: so many rows in a row belong to one picture. Raises ValueError for a seed of 10**15 or more.
         """
-        if size is not None and size not in self.sizes:
-            raise ValueError(f"this model cannot draw at {size} pixels: choose one of {self.sizes}")
         if abs(seed) >= 10**15:
             raise ValueError(f"the seed is {seed}: choose a smaller one, below 10**15")
-        if self.prior is None:
-            raise ValueError("this model has no prior, so it cannot draw captions: load one that has, such as 'karlo'")
-        drawing = Drawing(list(captions), seed, settings or self.settings)
-        drawing.text = self.encode_text(drawing.captions)
-        for stage, run in zip(STAGES, [self._prior, self._decode, *self._upsample_runs(size)], strict=False):
-            steps = drawing.steps.setdefault(stage, [])
-            for done, (step, total) in enumerate(run(drawing, (noise or {}).get(stage)), start=1):
-                if keep_steps:
-                    steps.append(step)
-                yield Progress(stage, done, total, step, drawing)
+        place = ("prior", "decoder", *(f"upsampler-{i + 1}" for i in range(len(self.upsamplers)))).index(stage)
+        seeds = [1_000 * (seed + i) + 100 * place + candidate
+                 for i in range(shape[0] // per_caption) for candidate in range(per_caption)]  # fmt: skip
+        return noise_stream(shape, [torch.Generator().manual_seed(s) for s in seeds], self.device)
 
-    # -- the stages: each runs its sampler, yields (step, number of steps), and leaves its result in the drawing
-
-    def _prior(self, drawing: Drawing, noise):
-        s, n = drawing.settings, drawing.settings.candidates
-        text, ar = drawing.text.repeat(n), isinstance(self.prior, ARPrior)
-        width, total = (1 + self.prior.config.components,) * 2 if ar else (self.prior.config.z_width, s.prior_steps)
-        noise = noise or self._noise((len(text), width), drawing.seed, "prior", n)
-        if ar:                                          # as many steps as there are tokens to draw
-            steps, total = self.prior.stream(text, noise, s.prior_guidance, self._no_text(1)), total - 1
-        else:
-            denoiser = self.prior_denoiser(text, s.prior_guidance)
-            steps = SAMPLERS[s.sampler](self.prior.diffusion, denoiser, noise, total)
-        for step in steps:
-            if step.t == 0:
-                drawing.z_i = best_of(self.prior.unwhiten(step.x_t), drawing.text.embed, n)
-            yield step, total
-
-    def _decode(self, drawing: Drawing, noise):
-        s, side = drawing.settings, self.decoder.config.size
-        noise = noise or self._noise((len(drawing.text), 3, side, side), drawing.seed, "decoder")
-        denoiser = self.decoder_denoiser(drawing.z_i, drawing.text, s.decoder_guidance)
-        for step in SAMPLERS[s.sampler](self.decoder.diffusion, denoiser, noise, s.decoder_steps):
-            if step.t == 0:
-                drawing.images[side] = step.x_t.clamp(-1, 1)
-            yield step, s.decoder_steps
-
-    def _upsample_runs(self, size: int | None):
-        """One run for each upsampler up to the size."""
-        for number, upsampler in enumerate(self.upsamplers):
-            if size is None or upsampler.config.size <= size:
-                yield lambda drawing, noise, n=number: self._upsample(drawing, noise, n)
-
-    def _upsample(self, drawing: Drawing, noise, number: int):
-        s, upsampler, stage = drawing.settings, self.upsamplers[number], STAGES[2 + number]
-        low, side, count = drawing.image, upsampler.config.size, s.upsampler_steps[number]
-        if hasattr(upsampler, "enlarge"):               # a network of another kind brings its own sampler
-            steps = upsampler.enlarge(low, drawing.captions, self._generators(len(low), drawing.seed, stage), count)
-        else:
-            noise = noise or self._noise((len(low), 3, side, side), drawing.seed, stage)
-            steps = SAMPLERS[s.sampler](upsampler.diffusion, self.upsampler_denoiser(number, low), noise, count)
-        for step in steps:
-            if step.t == 0:
-                drawing.images[side] = step.x_t.clamp(-1, 1)
-            yield step, count
-
-    # -- what the samplers call: networks with their conditions closed over
-
-    @torch.no_grad()
-    def prior_denoiser(self, text: Text, guidance: float = 1.0):
+    def prior_denoiser(self, text: Text, guidance: float = 1.0) -> Denoiser:
         """(x_t, t) -> x_0 for whitened embeddings. Guided, it compares with the empty caption."""
-        if guidance == 1:
-            prefix = self.prior.prefix(text)
-            return lambda x_t, t: self.prior(x_t, t, prefix)
-        prefix = self.prior.prefix(Text.cat(self._no_text(len(text)), text))
-        return guided(lambda x_t, t: self.prior(x_t, t, prefix), guidance)
+        return self.prior.denoiser(text, self.empty(guidance), guidance)
 
-    @torch.no_grad()
-    def decoder_denoiser(self, z_i: Tensor, text: Text, guidance: float = 1.0):
+    def decoder_denoiser(self, z_i: Tensor | None, text: Text, guidance: float = 1.0) -> Denoiser:
         """(x_t, t) -> prediction. Guided, it compares with no image embedding and the empty caption."""
-        if guidance == 1:
-            condition = self.decoder.condition(z_i, text)
-            return lambda x_t, t: self.decoder(x_t, t, condition=condition)
-        null_z = self.decoder.null_z.expand(len(z_i), -1).to(z_i.dtype)
-        text = Text.cat(self._no_text(len(text)), text)
-        condition = self.decoder.condition(torch.cat([null_z, z_i]), text)
-        return guided(lambda x_t, t: self.decoder(x_t, t, condition=condition), guidance)
+        return self.decoder.denoiser(z_i, text, self.empty(guidance), guidance)
 
-    def upsampler_denoiser(self, number: int, low: Tensor):
-        """(x_t, t) -> prediction, for pictures that look like `low` (B, 3, s, s)."""
-        from .upsampler import upsample
 
-        upsampler = self.upsamplers[number]
-        low = upsample(low, upsampler.config.size)
-        return lambda x_t, t: upsampler(x_t, t, low)
-
-    def _no_text(self, n: int) -> Text:
-        return self.clip.encode_text([""]).repeat(n)
-
-    def _noise(self, shape: tuple[int, ...], seed: int, stage: str, per_caption: int = 1) -> Iterator[Tensor]:
-        return noise_stream(shape, self._generators(shape[0], seed, stage, per_caption), self.device)
-
-    def _generators(self, n: int, seed: int, stage: str, per_caption: int = 1) -> list[torch.Generator]:
-        """They depend on the picture's seed and on the stage alone, whatever the batch and the settings."""
-        seeds = [
-            (seed + i) * 1_000 + 100 * STAGES.index(stage) + candidate
-            for i in range(n // per_caption) for candidate in range(per_caption)
-        ]  # fmt: skip
-        return [torch.Generator().manual_seed(s) for s in seeds]
+def report(stage: str, steps: Iterator[Step], total: int) -> Iterator[Progress]:
+    """Tell of every step of a sampler; the result is its last sample."""
+    for done, step in enumerate(steps, start=1):
+        yield Progress(stage, done, total, step)
+    return step.x_t
 
 
 def best_of(z_i: Tensor, z_t: Tensor, n: int) -> Tensor:

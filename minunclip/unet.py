@@ -4,38 +4,32 @@ The decoder adds to it attention over [caption tokens; picture positions], as GL
 does. The upsamplers use it without any attention (unCLIP section 2.1), so that they run at any size.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 
-from minunclip.transformer import timestep_embedding
+from .transformer import timestep_embedding
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The shape of a U-Net. The defaults are those of Karlo's decoder, but for out_channels (6 there).
-
-    channels: width of the first level; level i is `channels * mults[i]` wide and has `1 / 2**i` of the side.
-    blocks: ResBlocks per level on the way down; the way up has one more.
-    attention: the levels with attention. If it is empty the middle has none either.
-    context_width: width of the context tokens; None for attention without context.
-    film: True multiplies and shifts by the time embedding (scale-shift); False adds it.
-    patch: the U-Net sees patches of `patch x patch` pixels as channels; 2 makes small pictures cheap.
-    """
+    """The shape of a U-Net. The defaults are those of Karlo's decoder, but for out_channels (6 there)."""
 
     in_channels: int = 3
     out_channels: int = 3
-    channels: int = 320
-    mults: tuple[int, ...] = (1, 2, 3, 4)
-    blocks: int = 3
-    attention: tuple[int, ...] = (1, 2, 3)
+    channels: int = 320                     # width of the first level
+    mults: tuple[int, ...] = (1, 2, 3, 4)   # level i is `channels * mults[i]` wide and has `1 / 2**i` of the side
+    blocks: int = 3                         # ResBlocks per level on the way down; the way up has one more
+    attention: tuple[int, ...] = (1, 2, 3)  # the levels with attention; if there is none the middle has none either
     head_width: int = 64
-    context_width: int | None = 1536
-    film: bool = True
-    patch: int = 1
+    context_width: int | None = 1536        # of the context tokens; None for attention without context
+    film: bool = True                       # multiply and shift by the time embedding (scale-shift); False adds it
+    patch: int = 1                          # patches of patch x patch pixels as channels: 2 makes small pictures cheap
     groups: int = 32
     dropout: float = 0.0
 
@@ -57,8 +51,8 @@ class UNetConfig:
 class Context:
     """What attention needs of the context tokens, computed once: see `UNet.prepare`."""
 
-    keys_values: dict[nn.Module, tuple[torch.Tensor, torch.Tensor]]  # by AttentionBlock: 2 x (B, heads, N, D)
-    mask: torch.Tensor | None                                        # (B, N) bool, True = attend
+    keys_values: dict[nn.Module, tuple[Tensor, Tensor]]     # by AttentionBlock: 2 x (B, heads, N, D)
+    mask: Tensor | None                                     # (B, N) bool, True = attend
 
 
 class ResBlock(nn.Module):
@@ -78,7 +72,7 @@ class ResBlock(nn.Module):
         self.conv2 = zero_init(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
-    def forward(self, x: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         """x (B, inputs, H, W), emb (B, 4 * channels) -> (B, outputs, H', W')."""
         h = F.silu(self.norm1(x))
         if self.resample:
@@ -105,7 +99,7 @@ class AttentionBlock(nn.Module):
             self.context_k, self.context_v = (nn.Linear(config.context_width, width) for _ in range(2))
         self.out = zero_init(nn.Linear(width, width))
 
-    def forward(self, x: torch.Tensor, context: Context | None = None) -> torch.Tensor:
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         """x (B, C, H, W) -> the same shape."""
         h = rearrange(self.norm(x), "b c h w -> b (h w) c")
         q, k, v = (self.split_heads(linear(h)) for linear in (self.q, self.k, self.v))  # (B, heads, H * W, D)
@@ -120,24 +114,24 @@ class AttentionBlock(nn.Module):
         h = self.out(rearrange(h, "b heads n d -> b n (heads d)"))
         return x + rearrange(h, "b (h w) c -> b c h w", h=x.shape[2])
 
-    def context_kv(self, context: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def context_kv(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """context (B, N, context_width) -> its keys and its values, (B, heads, N, D) each."""
         return self.split_heads(self.context_k(context)), self.split_heads(self.context_v(context))
 
-    def split_heads(self, x: torch.Tensor) -> torch.Tensor:
+    def split_heads(self, x: Tensor) -> Tensor:
         return rearrange(x, "b n (heads d) -> b heads n d", heads=self.heads)
 
 
 class Level(nn.Module):
     """The blocks of one resolution: `inputs` lists the input width of each ResBlock; all end at `width`."""
 
-    def __init__(self, config: UNetConfig, inputs: list[int], width: int, attentions: int = 0, resample=""):
+    def __init__(self, config: UNetConfig, inputs: list[int], width: int, *, attentions: int = 0, resample=""):
         super().__init__()
         self.blocks = nn.ModuleList(ResBlock(config, n, width) for n in inputs)
         self.attentions = nn.ModuleList(AttentionBlock(config, width) for _ in range(attentions))
         self.resample = ResBlock(config, width, width, resample) if resample else None
 
-    def step(self, i: int, h: torch.Tensor, emb: torch.Tensor, context: Context | None) -> torch.Tensor:
+    def step(self, i: int, h: Tensor, emb: Tensor, context: Context | None) -> Tensor:
         """The i-th ResBlock and, if there is one, the attention after it."""
         h = self.blocks[i](h, emb)
         return self.attentions[i](h, context) if i < len(self.attentions) else h
@@ -166,7 +160,7 @@ class UNet(nn.Module):
             width, last = config.channels * mult, i == len(config.mults) - 1
             inputs = [skips[-1]] + [width] * (config.blocks - 1)
             attentions = config.blocks if i in config.attention else 0
-            levels.append(Level(config, inputs, width, attentions, "" if last else "down"))
+            levels.append(Level(config, inputs, width, attentions=attentions, resample="" if last else "down"))
             skips += [width] * (config.blocks if last else config.blocks + 1)
         return levels, skips
 
@@ -178,18 +172,14 @@ class UNet(nn.Module):
             width = config.channels * mult
             inputs = [(state if j == 0 else width) + skips.pop() for j in range(config.blocks + 1)]
             attentions = config.blocks + 1 if i in config.attention else 0
-            levels.append(Level(config, inputs, width, attentions, "up" if i > 0 else ""))
+            levels.append(Level(config, inputs, width, attentions=attentions, resample="up" if i > 0 else ""))
             state = width
         return levels
 
     def forward(
-        self,
-        x: torch.Tensor,
-        t: torch.Tensor,
-        added: torch.Tensor | None = None,
-        context: torch.Tensor | Context | None = None,
-        mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+        self, x: Tensor, t: Tensor, added: Tensor | None = None, context: Tensor | Context | None = None, *,
+        mask: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """x (B, in_channels, H, W), timesteps t (B,) -> (B, out_channels, H, W), in the dtype of x.
 
         added (B, 4 * channels) is added to the time embedding. context (B, N, context_width) are the tokens
@@ -197,7 +187,7 @@ class UNet(nn.Module):
         Raises ValueError if H or W cannot be halved at each level, or if the context is missing.
         """
         self.check(x, context)
-        if isinstance(context, torch.Tensor):
+        if isinstance(context, Tensor):
             context = self.prepare(context, mask)
         dtype = self.conv_in.weight.dtype
         emb = self.time(timestep_embedding(t, self.config.channels).to(dtype))  # (B, 4 * channels)
@@ -207,7 +197,7 @@ class UNet(nn.Module):
         h = self.conv_out(F.silu(self.norm_out(h)))
         return F.pixel_shuffle(h, self.config.patch).to(x.dtype)
 
-    def down_and_up(self, h: torch.Tensor, emb: torch.Tensor, context: Context | None) -> torch.Tensor:
+    def down_and_up(self, h: Tensor, emb: Tensor, context: Context | None) -> Tensor:
         skips = [h]
         for level in self.down:
             for i in range(len(level.blocks)):
@@ -224,13 +214,13 @@ class UNet(nn.Module):
             h = h if level.resample is None else level.resample(h, emb)
         return h
 
-    def prepare(self, context: torch.Tensor, mask: torch.Tensor | None = None) -> Context:
+    def prepare(self, context: Tensor, mask: Tensor | None = None) -> Context:
         """The keys and values of context (B, N, context_width): constant over the sampling steps."""
         blocks = [module for module in self.modules() if isinstance(module, AttentionBlock)]
         context = context.to(self.conv_in.weight.dtype)
         return Context({block: block.context_kv(context) for block in blocks}, mask)
 
-    def check(self, x: torch.Tensor, context: torch.Tensor | Context | None) -> None:
+    def check(self, x: Tensor, context: Tensor | Context | None) -> None:
         factor = self.config.patch * 2 ** (len(self.config.mults) - 1)
         if x.shape[-1] % factor or x.shape[-2] % factor:
             raise ValueError(f"UNet: the picture's sides {tuple(x.shape[-2:])} must be multiples of {factor}")
@@ -238,7 +228,7 @@ class UNet(nn.Module):
             raise ValueError(f"UNet: pass a context, tokens (B, N, {self.config.context_width}) or a Context")
 
 
-def resize(x: torch.Tensor, direction: str) -> torch.Tensor:
+def resize(x: Tensor, direction: str) -> Tensor:
     """(B, C, H, W) to half the side, by averaging, or to twice the side, by repeating."""
     return F.avg_pool2d(x, 2) if direction == "down" else F.interpolate(x, scale_factor=2.0, mode="nearest")
 

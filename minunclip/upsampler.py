@@ -4,30 +4,32 @@ It sees the small picture, enlarged, next to the noisy one. It has neither atten
 learns from crops and runs on whole pictures.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.stage import Stage
-from minunclip.unet import UNet, UNetConfig
+from .diffusion import Denoiser, Diffusion, DiffusionConfig
+from .samplers import SAMPLERS
+from .stage import Stage
+from .steps import Step
+from .unet import UNet, UNetConfig
 
 
 @dataclass(frozen=True)
 class UpsamplerConfig:
-    """size, low_size: sides of the pictures that come out and go in. The defaults are Karlo's.
-
-    last_step_unet: a second U-Net for the last step, t = 0 (Karlo trained it for sharpness).
-    residual: the network predicts what the enlarged small picture lacks, not the whole picture. GroupNorm forgets how
-        light a picture is; this way nobody has to remember (Kim et al. 2016). Needs the target "x0".
-    """
+    """The defaults are Karlo's."""
 
     unet: UNetConfig = field(default_factory=lambda: UNetConfig(in_channels=6, attention=(), film=False))
-    size: int = 256
-    low_size: int = 64
-    last_step_unet: bool = False
-    residual: bool = False
+    size: int = 256                         # side of the pictures that come out
+    low_size: int = 64                      # and of those that go in
+    last_step_unet: bool = False            # a second U-Net for the last step, t = 0 (Karlo has one, for sharpness)
+    residual: bool = False                  # predict what the enlarged small picture lacks, not the whole picture:
+                                            # GroupNorm forgets how light a picture is (Kim et al. 2016); target "x0"
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
     def __post_init__(self):
@@ -59,7 +61,7 @@ class Upsampler(Stage):
         self.last_unet = UNet(config.unet) if config.last_step_unet else None
         self.diffusion = Diffusion(config.diffusion)
 
-    def forward(self, x_t: torch.Tensor, t: torch.Tensor, low_res: torch.Tensor) -> torch.Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, low_res: Tensor) -> Tensor:
         """x_t (B, 3, H, W), t (B,) timesteps 0..999 -> (B, 3, H, W).
 
         low_res (B, 3, h, w) is the small picture in [-1, 1], or what `upsample` made of it. A batch goes to
@@ -71,8 +73,34 @@ class Upsampler(Stage):
         output = unet(torch.cat([x_t, low_res.to(x_t.dtype)], dim=1), t)
         return output + low_res.to(output.dtype) if self.config.residual else output
 
+    # -- sampling
 
-def upsample(low_res: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
+    def noise_shape(self, low: Tensor) -> tuple[int, ...]:
+        """Of the noise with which pictures low (B, 3, h, w) are enlarged: (B, 3, H, W)."""
+        factor = self.config.size // self.config.low_size
+        return len(low), 3, factor * low.shape[-2], factor * low.shape[-1]
+
+    def stream(
+        self, low: Tensor, noise: Iterable[Tensor], *, steps: int = 7, sampler: str = "ddim",
+        captions: list[str] | None = None,
+    ) -> Iterator[Step]:  # fmt: skip
+        """Enlarge low (B, 3, h, w) in [-1, 1] by one of SAMPLERS: the last step's x_t is the picture, (B, 3, H, W).
+
+        captions: not read, unlike by the released network that goes on to 1024 pixels.
+        """
+        return SAMPLERS[sampler](self.diffusion, self.denoiser(low), noise, steps)
+
+    def denoiser(self, low: Tensor) -> Denoiser:
+        """(x_t, t) -> prediction, for pictures that look like `low` (B, 3, h, w)."""
+        low = upsample(low, self.noise_shape(low)[-2:])
+
+        def denoiser(x_t: Tensor, t: Tensor) -> Tensor:
+            return self(x_t, t, low)
+
+        return denoiser
+
+
+def upsample(low_res: Tensor, size: int | tuple[int, int]) -> Tensor:
     """Enlarge pictures (B, 3, h, w) to the side `size`, bicubic, in float32: (B, 3, size, size).
 
     Pictures that have that side already come back as they are, so a sampler may call this once, beforehand.

@@ -2,12 +2,12 @@
 
 Karlo ends at 256 pixels, and nobody released an unCLIP network for the step to 1024. This one stands in for it. It is
 a latent diffusion model: it denoises a small tensor that a decoder of its own turns into the large picture, and it
-reads the caption. Both differ from our `Upsampler`, so it brings its own way of sampling, `enlarge`.
+reads the caption. To the cascade it is an `Upsampler` like any other: it has `stream` and `noise_shape`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .download import Release, cache_of, check_room, unreachable
-from .samplers import Step
+from .steps import Step
 
 REPOSITORY = "stabilityai/stable-diffusion-x4-upscaler"
 COMMIT = "572c99286543a273bfd17fac263db5a77be12c4c"
@@ -23,17 +23,13 @@ COMMIT = "572c99286543a273bfd17fac263db5a77be12c4c"
 
 @dataclass(frozen=True)
 class UpscalerConfig:
-    """size, low_size: sides of the pictures that come out and go in.
+    """How to enlarge."""
 
-    guidance: how closely to follow the caption, 1 is without guidance.
-    noise: the timestep, 0 to 350, to which the small picture is noised at first. More hides more of its faults, and
-        of its details, and lets the network invent more.
-    """
-
-    size: int = 1024
-    low_size: int = 256
-    guidance: float = 9.0
-    noise: int = 20
+    size: int = 1024                        # side of the pictures that come out
+    low_size: int = 256                     # and of those that go in
+    guidance: float = 9.0                   # how closely to follow the caption; 1 is none
+    noise: int = 20                         # the timestep, 0 to 350, to which the small picture is noised first: more
+                                            # hides more of its faults, and of its details
 
     def __post_init__(self):
         if not 0 <= self.noise <= 350:
@@ -54,7 +50,7 @@ class Upscaler(nn.Module):
         self.requires_grad_(False).eval()
 
     @classmethod
-    def from_pretrained(cls, name=REPOSITORY, device="cpu", dtype=torch.float32, config=None) -> Upscaler:
+    def from_pretrained(cls, name=REPOSITORY, device="cpu", dtype=torch.float32, *, config=None) -> Upscaler:
         """The released upscaler, downloaded at the first call (1.7 GB in half precision, else 3.5 GB), or a folder.
 
         Raises ImportError, with what to install, without diffusers and transformers, and OSError if it cannot be
@@ -83,26 +79,32 @@ class Upscaler(nn.Module):
     def device(self) -> torch.device:
         return self.unet.device
 
+    def noise_shape(self, low: Tensor) -> tuple[int, ...]:
+        """Of the noise for pictures low (B, 3, s, s): that of the small picture, then that of the latents."""
+        return len(low), 3 + self.vae.config.latent_channels, *low.shape[2:]
+
     @torch.no_grad()
-    def enlarge(
-        self, low: Tensor, captions: list[str], generators: list[torch.Generator], steps: int
-    ) -> Iterator[Step]:
+    def stream(
+        self, low: Tensor, noise: Iterable[Tensor], *, steps: int = 75, sampler: str = "ddim",
+        captions: list[str] | None = None,
+    ) -> Iterator[Step]:  # fmt: skip
         """Enlarge pictures low (B, 3, s, s) in [-1, 1] to (B, 3, 4 s, 4 s), in so many steps of 2 to 1000.
 
-        captions: one for each, "" if there is none. generators: on the CPU, one for each. Yields after every step;
-        x_t and x_0 are latents (B, 4, s, s), but in the last step, whose t is 0, both are the pictures.
+        noise: its first tensor is used, see `noise_shape`. captions: one for each, by default empty. sampler: DDIM,
+        whatever is asked for. Yields after every step; x_t and x_0 are latents (B, 4, s, s), but in the last step,
+        whose t is 0, both are the pictures.
         """
-        g, noise = self.config.guidance, torch.full((len(low),), self.config.noise, device=self.device)
-        low = low.to(self.device).float()
-        low = self.pipeline.low_res_scheduler.add_noise(low, self.normal(low.shape, generators), noise)
-        tokens, no_tokens = self.pipeline.encode_prompt(captions, self.device, 1, g != 1)
-        x_t = self.normal((len(low), self.vae.config.latent_channels, *low.shape[2:]), generators)
+        g, level = self.config.guidance, torch.full((len(low),), self.config.noise, device=self.device)
+        low, noise = low.to(self.device).float(), next(iter(noise)).to(self.device)
+        low = self.pipeline.low_res_scheduler.add_noise(low, noise[:, :3], level)
+        tokens, no_tokens = self.pipeline.encode_prompt(captions or [""] * len(low), self.device, 1, g != 1)
+        x_t = noise[:, 3:]                                                      # (B, 4, s, s)
         self.scheduler.set_timesteps(steps, self.device)
         for i, t in enumerate(self.scheduler.timesteps):
             x = torch.cat([x_t, low], dim=1).to(self.unet.dtype)                # (B, 4 + 3, s, s)
-            output = self.unet(x, t, tokens, class_labels=noise).sample.float()
+            output = self.unet(x, t, tokens, class_labels=level).sample.float()
             if g != 1:
-                plain = self.unet(x, t, no_tokens, class_labels=noise).sample.float()
+                plain = self.unet(x, t, no_tokens, class_labels=level).sample.float()
                 output = plain + g * (output - plain)
             result = self.scheduler.step(output, t, x_t)
             x_t, x_0 = result.prev_sample, result.pred_original_sample
@@ -116,10 +118,6 @@ class Upscaler(nn.Module):
         vae = self.vae.float()
         latents = latents / vae.config.scaling_factor
         return torch.cat([vae.decode(one).sample for one in latents.split(1)]).clamp(-1, 1)
-
-    def normal(self, shape: tuple[int, ...], generators: list[torch.Generator]) -> Tensor:
-        noise = torch.stack([torch.randn(shape[1:], generator=generator) for generator in generators])
-        return noise.to(self.device)
 
 
 def check_extra() -> None:

@@ -1,4 +1,4 @@
-"""Put a whole cascade together from weight files."""
+"""The front door: from a name or a folder to a whole cascade, ready to draw."""
 
 from __future__ import annotations
 
@@ -7,44 +7,113 @@ from pathlib import Path
 
 import torch
 
+from . import original, released
+from .ar_prior import ARPrior
 from .clip import CLIP
 from .decoder import Decoder
-from .download import RELEASES, release_of
+from .device import keep_freed_memory
+from .download import RELEASES, fetch, release_of
+from .files import SHIPPED, verify, weights_folder
+from .memory import OneAtATime, choose
+from .plan import LazyStage
 from .prior import DiffusionPrior
-from .stage import SHIPPED, verify, weights_folder
-from .unclip import UnCLIP
-from .upsampler import Upsampler
+from .unclip import Settings, UnCLIP
+from .upsampler import Upsampler, UpsamplerConfig
+
+KARLO = Settings(
+    prior_steps=25, prior_guidance=4.0, candidates=1, decoder_steps=25, decoder_guidance=8.0,
+    upsampler_steps=(7,), sampler="ddpm",
+)  # fmt: skip
+FEATURE_MAPS = 20  # of the upsampler's finest level: the memory that its U-Net takes while it runs
 
 
-def load_cascade(
-    name: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32, memory: str = "auto"
-) -> UnCLIP:
-    """The cascade of a name or a folder, in evaluation mode. Raises ValueError for one that is not known.
+def load(
+    name: str | Path = "scenes", device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32,
+    memory: str = "auto",
+) -> UnCLIP:  # fmt: skip
+    """The cascade of a name or of a folder, in evaluation mode.
 
-    memory: see `memory`; shipped weights are a few megabytes and always resident.
+    name: "scenes" came with this library; "karlo" or "kakaobrain/karlo-v1-alpha" is downloaded at the first call
+        (13.7 GB). A folder has our own files, one for each stage, or a release in Karlo's layout or its makers'.
+    memory: of a release: "resident", "offload", "disk" (see `memory`), or "auto", the fastest of them that fits. Our
+        own weights are a few megabytes and always resident.
+    Raises ValueError for a name that is not known or weights that do not fit their config, OSError for files that are
+    missing or cannot be fetched, and MemoryError.
     """
-    name = str(name)
-    if name in SHIPPED:
-        return load_shipped(name, device, dtype)
-    if release_of(name) or Path(name).is_dir():
-        from .released import load_released
+    if str(name) in SHIPPED:
+        return load_shipped(str(name), device, dtype)
+    release = release_of(str(name))
+    folder = fetch(release) if release else Path(name)
+    if not folder.is_dir():
+        raise ValueError(unknown(str(name)))
+    if any((folder / stage.file_name).is_file() for stage in (CLIP, Decoder)):
+        return load_own(folder, device, dtype)
+    return load_released(folder, device, dtype, memory)
 
-        return load_released(name, device, dtype, memory)
+
+def unknown(name: str) -> str:
+    """What to say of a name that is no model: the nearest one."""
     known = [*SHIPPED, *RELEASES, *(release.repository for release in RELEASES.values())]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "try 'scenes', 'karlo' or the path of a folder"
-    raise ValueError(f"there is no model {name!r}: {hint}")
+    return f"there is no model {name!r}: {hint}"
+
+
+# -- our own files: one for each stage -------------------------------------------------------------------------
 
 
 def load_shipped(name: str, device: str | torch.device, dtype: torch.dtype) -> UnCLIP:
-    """A cascade that came with this library: one file for each stage."""
+    """A cascade that came with this library. Raises ValueError for a file that is not the one that was shipped."""
     folder = weights_folder(name)
-    upsamplers = sorted(folder.glob("upsampler-*.safetensors"))
-    for path in upsamplers:
+    for stage in (CLIP, DiffusionPrior, Decoder):
+        verify(folder / stage.file_name)
+    for path in upsampler_files(folder):
         verify(path)
+    return load_own(folder, device, dtype)
+
+
+def load_own(folder: Path, device: str | torch.device, dtype: torch.dtype) -> UnCLIP:
+    """A cascade of files that training wrote, with the diffusion prior if both priors are there, or with neither."""
+    prior = next((stage for stage in (DiffusionPrior, ARPrior) if (folder / stage.file_name).is_file()), None)
     return UnCLIP(
-        CLIP.from_pretrained(name, device).to(dtype),
-        DiffusionPrior.from_pretrained(name, device).to(dtype),
-        Decoder.from_pretrained(name, device).to(dtype),
-        [Upsampler.from_pretrained(path, device).to(dtype) for path in upsamplers],
+        CLIP.from_pretrained(folder / CLIP.file_name, device).to(dtype),
+        prior and prior.from_pretrained(folder / prior.file_name, device).to(dtype),
+        Decoder.from_pretrained(folder / Decoder.file_name, device).to(dtype),
+        [Upsampler.from_pretrained(path, device).to(dtype) for path in upsampler_files(folder)],
     )
+
+
+def upsampler_files(folder: Path) -> list[Path]:
+    """upsampler-1.safetensors, upsampler-2.safetensors, ...: as many as there are, smallest pictures first."""
+    return sorted(folder.glob("upsampler-*.safetensors"))
+
+
+# -- a release, whose weights are large ------------------------------------------------------------------------
+
+
+def load_released(folder: Path, device: str | torch.device, dtype: torch.dtype, memory: str) -> UnCLIP:
+    """A cascade of a released layout, with the settings of its makers; without a prior if the folder has none."""
+    layout = original if original.is_original(folder) else released
+    stages = {name: part and LazyStage.of(part) for name, part in layout.parts(folder).items()}
+
+    sizes = [size for stage in stages.values() if stage for size in stage.sizes(dtype).values()]
+    working = working_memory(stages["upsampler"].stage.config, dtype)
+    mode = choose(memory, sizes, working, torch.device(device))
+    if torch.device(device).type == "cpu":
+        keep_freed_memory()
+
+    loader = OneAtATime(mode, device, dtype)
+    clip, prior, decoder, upsampler = (
+        stage and (stage.load(device, dtype) if mode == "resident" else loader.load(stage)) for stage in stages.values()
+    )
+    cascade = UnCLIP(clip, prior, decoder, [upsampler])
+    cascade.settings, cascade.memory = KARLO, mode
+    return cascade
+
+
+def working_memory(config: UpsamplerConfig, dtype: torch.dtype) -> int:
+    """Bytes that drawing one picture takes besides the weights: most in the upsampler, at its finest level."""
+    return FEATURE_MAPS * config.unet.channels * config.size**2 * dtype.itemsize
+
+
+

@@ -14,7 +14,8 @@ from ipywidgets import jslink
 from PIL import Image
 from torch import Tensor
 
-from .plots import Picture, show, to_pil
+from .images import to_pil
+from .plots import Picture, show
 from .unclip import UnCLIP
 
 SIDE = 256  # of the one picture in a widget, in pixels on the page
@@ -28,16 +29,17 @@ class StillBox(widgets.VBox):
     def _repr_mimebundle_(self, **kwargs):
         bundle = super()._repr_mimebundle_(**kwargs)
         pictures, metadata = self.still._repr_mimebundle_()
-        return {**bundle, **pictures}, metadata  # its own text/plain would spell out every child
+        return {**bundle, **pictures}, metadata  # the box's own text/plain would list every child
 
 
-# -- the grid: drawn beforehand, works without a kernel ------------------------------------------------------
+# -- the grid: drawn beforehand, works without a kernel --------------------------------------------------------
 
 
 def guidance_grid(pictures: dict[float, Tensor | Image.Image], label: str, seed: int | None = None) -> StillBox:
     """One picture per guidance, chosen with a slider. The links run in the browser, no kernel is needed.
 
-    pictures: {guidance: (3, s, s) or (1, 3, s, s) in -1 to 1, or a PIL image}; label: the caption of all of them
+    pictures: {guidance: (3, s, s) or (1, 3, s, s) in -1 to 1, or a PIL image}; label: the caption of all of them.
+    Raises ValueError if there are none
     """
     if not pictures:
         raise ValueError("guidance_grid: there are no pictures; draw one for each guidance")
@@ -75,7 +77,7 @@ def stacked(pages: list[Picture]) -> Picture:
 
 
 def light(picture: Picture) -> Picture:
-    """The same in a third of the bytes: 256 colours, chosen so that no rare one is lost, for colours are facts here."""
+    """The same in a third of the bytes: 256 colours, chosen so that rare ones stay, since a colour may be a fact."""
     return Picture(picture.image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4), picture.alt)
 
 
@@ -83,11 +85,21 @@ def _single(image: Tensor | Image.Image) -> Tensor | Image.Image:
     return image[0] if isinstance(image, Tensor) and image.ndim == 4 else image
 
 
-# -- the explorer: draws when the button is pressed ----------------------------------------------------------
+# -- explorers: they draw when a button is pressed or a control is moved ---------------------------------------
+
+
+def knob(slider: widgets.IntSlider | widgets.FloatSlider) -> widgets.HBox:
+    """A slider, and a labelled field for the same number, which a screen reader can find."""
+    kind = widgets.BoundedIntText if isinstance(slider, widgets.IntSlider) else widgets.BoundedFloatText
+    number = kind(slider.value, min=slider.min, max=slider.max, step=slider.step, description="or type it:",
+                  layout={"width": "170px"})  # fmt: skip
+    jslink((slider, "value"), (number, "value"))
+    slider.readout = False                                              # the field tells the number
+    return widgets.HBox([slider, number])
 
 
 class Explorer(StillBox):
-    """Controls, a button that starts `_draw`, and one picture that is replaced in place. Subclasses make these."""
+    """Controls, a button that starts `_draw`, and one picture that is replaced in place. Subclasses create them."""
 
     button: widgets.Button
     picture: widgets.Image
@@ -95,7 +107,7 @@ class Explorer(StillBox):
     busy = "drawing ..."
 
     def draw(self) -> None:
-        """Draw with what the controls say. A mistake is shown below the picture and never raised."""
+        """Draw with the settings of the controls. An error is shown below the picture and never raised."""
         label, self.button.description, self.button.disabled = self.button.description, self.busy, True
         try:
             self._draw()
@@ -105,7 +117,33 @@ class Explorer(StillBox):
             self.button.description, self.button.disabled = label, False
 
     def _draw(self) -> None:
+        """What a subclass draws and puts into `picture`, `status` and `still`."""
         raise NotImplementedError
+
+
+class Live(Explorer):
+    """An explorer that draws when one of the `watched` controls is moved, or its button is pressed.
+
+    controls: what stands above the picture. height: of the picture, in pixels
+    """
+
+    def __init__(self, controls: list[widgets.Widget], watched: list[widgets.Widget], height: int):
+        self.still = Picture(Image.new("RGB", (16, 16), "white"), "nothing is drawn yet")
+        self.button = widgets.Button(description="Draw", button_style="primary", tooltip="draw it again")
+        self.picture = widgets.Image(format="png", layout={"height": f"{height}px", "object_fit": "contain",
+                                                           "object_position": "left top"})  # fmt: skip
+        self.status = widgets.HTML(layout={"min_height": "48px", "width": "760px"})
+        self.button.on_click(lambda _: self.draw())
+        for control in watched:
+            control.observe(lambda _: self.draw(), names="value")
+        super().__init__([*controls, self.button, self.picture, self.status])
+        self.draw()
+
+    def show(self, page: Picture, told: str, start: float) -> None:
+        """Show a page; `start` is the time.perf_counter() at which the work on it began."""
+        self.still, self.picture.value = page, page.png()
+        told = f"{html.escape(told)}: {time.perf_counter() - start:.1f} s"
+        self.status.value = f'<span role="status">{told}</span>'
 
 
 class GuidanceExplorer(Explorer):

@@ -17,19 +17,19 @@ from .judge import Judge
 from .plots import Picture, plotted, show
 from .scenes import Item
 from .unclip import UnCLIP
-from .widgets import StillBox, light, stacked
-from .widgets_diffusion import Live, knob
+from .widgets import Live, StillBox, knob, light, stacked
 
 COUNT, SIDE = 8, 96  # pictures on a page, and the side of each on it
 
 
-# -- pages with two names each -------------------------------------------------------------------------------
+# -- pages with two names each ---------------------------------------------------------------------------------
 
 
 def crossed(pages: dict[str, dict[str, Picture]], names: tuple[str, str], still: Picture) -> StillBox:
     """One page of a table, {row: {column: page}}: a slider for the row and one for the column. Needs no kernel.
 
-    names: what the rows and the columns are; every row has the same columns. still: for viewers without widgets
+    names: what the rows and the columns are. still: for viewers without widgets. Raises ValueError unless every row has
+    the same columns
     """
     columns = [list(row) for row in pages.values()]
     if not columns or not columns[0] or any(row != columns[0] for row in columns):
@@ -58,23 +58,20 @@ def chooser(names: list[str], description: str) -> tuple[widgets.SelectionSlider
     return slider, widgets.HBox([slider, choice])
 
 
-# -- the knobs and their place -------------------------------------------------------------------------------
+# -- the knobs and their place ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """What was measured at P guidances of the prior, with G guidances of the decoder each.
+    """What was measured at P guidances of the prior, with G guidances of the decoder each."""
 
-    prior (P,) and decoder (G,), both rising; fidelity and diversity (P, G)
-    """
-
-    prior: tuple[float, ...]
-    decoder: tuple[float, ...]
-    fidelity: np.ndarray
-    diversity: np.ndarray
+    prior: tuple[float, ...]                # (P,), rising
+    decoder: tuple[float, ...]              # (G,), rising
+    fidelity: np.ndarray                    # (P, G), 0 to 1
+    diversity: np.ndarray                   # (P, G), effective numbers of scenes
 
     def at(self, prior: float, decoder: float) -> tuple[float, float]:
-        """(fidelity, diversity) of any setting; between measured ones both are taken to change evenly."""
+        """(fidelity, diversity) of any setting, interpolated linearly between the measured ones."""
         tables = (self.fidelity, self.diversity)
         rows = [[np.interp(decoder, self.decoder, row) for row in table] for table in tables]
         return tuple(float(np.interp(prior, self.prior, row)) for row in rows)
@@ -108,7 +105,7 @@ class Chart:
         return sheet
 
 
-def knobs_page(chart: Chart, judge: Judge, item: Item, images: Tensor, prior: float, decoder: float) -> Picture:
+def knobs_page(chart: Chart, judge: Judge, item: Item, images: Tensor, *, prior: float, decoder: float) -> Picture:
     """Pictures (B, 3, s, s) of one caption, what the judge says of each, and the knobs' place on the chart."""
     true = [item.statement.holds_in(scene) for scene in judge.read(images.to(judge.device))]
     title = f"{item.caption}: {sum(true)} of {len(true)} true"
@@ -123,22 +120,22 @@ def knobs_page(chart: Chart, judge: Judge, item: Item, images: Tensor, prior: fl
 
 
 def knobs_grid(
-    knobs: Knobs, judge: Judge, item: Item, pictures: dict[tuple[float, float], Tensor], still: int = 3
+    knobs: Knobs, judge: Judge, item: Item, pictures: dict[tuple[float, float], Tensor], *, still: int = 3
 ) -> StillBox:
     """`knobs_page` for every measured setting, chosen with two sliders. The links run in the browser.
 
     pictures: {(prior, decoder): (B, 3, s, s) in -1 to 1}. still: how many pages viewers without widgets see
     """
     chart = Chart(knobs)
-    pages = {f"{p:g}": {f"{g:g}": knobs_page(chart, judge, item, pictures[p, g], p, g) for g in knobs.decoder}
-             for p in knobs.prior}  # fmt: skip
+    pages = {f"{p:g}": {f"{g:g}": knobs_page(chart, judge, item, pictures[p, g], prior=p, decoder=g)
+                        for g in knobs.decoder} for p in knobs.prior}  # fmt: skip
     flat = [page for row in pages.values() for page in row.values()]
     chosen = np.linspace(0, len(flat) - 1, min(still, len(flat))).round().astype(int)
     return crossed(pages, ("prior", "decoder"), light(stacked([flat[i] for i in chosen])))
 
 
 class KnobsExplorer(Live):
-    """Both knobs, live: eight pictures of a caption, what the judge says, and the knobs' place on the chart."""
+    """`knobs_page` for a caption, a seed and two guidances of your choice."""
 
     def __init__(self, cascade: UnCLIP, judge: Judge, items: list[Item], knobs: Knobs):
         self.cascade, self.judge, self.items, self.chart = cascade, judge, items, Chart(knobs)
@@ -159,6 +156,6 @@ class KnobsExplorer(Live):
         prior, decoder = self.prior.value, self.decoder.value
         settings = replace(self.cascade.settings, prior_guidance=prior, decoder_guidance=decoder)
         images = self.cascade.sample([item.caption] * COUNT, seed, self.cascade.sizes[0], settings=settings).image
-        page = knobs_page(self.chart, self.judge, item, images, prior, decoder)
+        page = knobs_page(self.chart, self.judge, item, images, prior=prior, decoder=decoder)
         self.show(page, f"{item.caption}, prior {prior:g}, decoder {decoder:g}, seeds {seed} to {seed + COUNT - 1}",
                   start)  # fmt: skip

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from .clip import CLIP
-from .plots import GAP, INK, MARGIN, Picture, to_pil
+from .images import to_pil
+from .plots import GAP, INK, MARGIN, Picture
 from .widgets import Explorer, StillBox, paged, stacked
 
 SIDE, BAR, TITLE = 96, 22, 24  # a picture on the shelf, the strip with its bar, the line with the caption

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from .decoder import Condition
+from .guidance import guided
 from .plots import Picture, show
-from .samplers import ddim, generators, guided, last, noise_stream
+from .samplers import ddim
+from .steps import generators, last, noise_stream
 from .text import Text
 from .unclip import UnCLIP
-from .widgets import StillBox, paged, stacked
-from .widgets_diffusion import Live, knob
+from .widgets import Live, StillBox, knob, paged, stacked
 
 PATHS = {"both ways": (True, True), "only added to the time embedding": (True, False),
          "only as extra tokens": (False, True), "not at all": (False, False)}  # fmt: skip
@@ -22,14 +23,14 @@ SIDE = 104  # of a picture on a page, in pixels
 
 
 def condition_by(cascade: UnCLIP, z_i: Tensor, text: Text, path: str) -> Condition:
-    """What the decoder gets if z_i (B, D) reaches it by this one of PATHS; the other way says "unconditional"."""
+    """The decoder's condition if z_i (B, D) takes only this one of PATHS, and is missing on any other."""
     added, tokens = PATHS[path]
     known, nothing = (cascade.decoder.condition(z, text) for z in (z_i, None))
     return Condition((known if added else nothing).added, (known if tokens else nothing).context)
 
 
 @torch.no_grad()
-def decode(cascade: UnCLIP, image: Tensor, w: float, path: str = "both ways", count: int = 5, seed: int = 0,
+def decode(cascade: UnCLIP, image: Tensor, w: float, path: str = "both ways", *, count: int = 5, seed: int = 0,
            steps: int = 15) -> Tensor:  # fmt: skip
     """Draw the z_i of a picture (3, S, S), without a caption, under guidance w: (count, 3, S, S) in -1 to 1.
 
@@ -49,8 +50,8 @@ def decode(cascade: UnCLIP, image: Tensor, w: float, path: str = "both ways", co
     return last(ddim(decoder.diffusion, guided(denoiser, w), noise, steps)).clamp(-1, 1)
 
 
-def decoded_page(image: Tensor, drawn: Tensor, label: str, w: float, seed: int) -> Picture:
-    """The picture whose z_i was given, and what was drawn from it."""
+def decoded_page(image: Tensor, drawn: Tensor, *, label: str, w: float, seed: int) -> Picture:
+    """The picture (3, s, s) whose z_i was given, and what was drawn from it (B, 3, s, s), from `seed` on."""
     names = ["given: its z_i", *(f"seed {seed + i}" for i in range(len(drawn)))]
     told = f"{label}, guidance {w:g}"
     alt = f"{told}: a picture, and {len(drawn)} that the decoder drew from its z_i, seeds from {seed}."
@@ -58,10 +59,11 @@ def decoded_page(image: Tensor, drawn: Tensor, label: str, w: float, seed: int) 
 
 
 def decoded_grid(
-    cascade: UnCLIP, image: Tensor, label: str, scales: tuple[float, ...] = (0, 1, 2, 4, 8, 15), count: int = 5
+    cascade: UnCLIP, image: Tensor, label: str, scales: tuple[float, ...] = (0, 1, 2, 4, 8, 15), *, count: int = 5
 ) -> StillBox:
     """`decoded_page` for some guidances, chosen with a slider. The links run in the browser, no kernel is needed."""
-    pages = {f"{w:g}": decoded_page(image, decode(cascade, image, w, count=count), label, w, 0) for w in scales}
+    pages = {f"{w:g}": decoded_page(image, decode(cascade, image, w, count=count), label=label, w=w, seed=0)
+             for w in scales}  # fmt: skip
     box = StillBox(paged(pages, "guidance"))
     box.still = stacked(list(pages.values())[::2])
     return box
@@ -85,6 +87,6 @@ class DecoderExplorer(Live):
     def _draw(self) -> None:
         start, label, w, seed = time.perf_counter(), self.choice.value, self.guidance.value, self.seed.value
         image, path = self.pictures[label], self.path.value
-        drawn = decode(self.cascade, image, w, path, self.count, seed)
-        page = decoded_page(image, drawn, f"{label}, z_i {path}", w, seed)
+        drawn = decode(self.cascade, image, w, path, count=self.count, seed=seed)
+        page = decoded_page(image, drawn, label=f"{label}, z_i {path}", w=w, seed=seed)
         self.show(page, f"{label}, z_i {path}, guidance {w:g}, seed {seed}", start)

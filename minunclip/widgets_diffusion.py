@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Callable
 
 import ipywidgets as widgets
 import torch
-from ipywidgets import jslink
-from PIL import Image
 from torch import Tensor
 
 from .diffusion import SCHEDULES, Denoiser, Diffusion, DiffusionConfig
 from .figures import COLOURS, DASHES
+from .images import to_pil
 from .plane import Panel, fill, lattice
-from .plots import Picture, plotted, to_pil
-from .samplers import ddim, last
-from .widgets import Explorer, StillBox, paged, stacked
+from .plots import Picture, plotted
+from .samplers import ddim
+from .steps import last
+from .widgets import Live, StillBox, knob, paged, stacked
 
 DIFFUSIONS = {name: Diffusion(DiffusionConfig(schedule=name)) for name in SCHEDULES}
 Guided = Callable[[Tensor, float], Denoiser]  # (labels (N,), guidance) -> denoiser of points (N, 2)
 
 
-def knob(slider, **field) -> widgets.HBox:
-    """A slider, and a labelled field for the same number, which a screen reader can find."""
-    kind = widgets.BoundedIntText if isinstance(slider, widgets.IntSlider) else widgets.BoundedFloatText
-    number = kind(slider.value, min=slider.min, max=slider.max, step=slider.step, description="or type it:",
-                  layout={"width": "170px"}, **field)  # fmt: skip
-    jslink((slider, "value"), (number, "value"))
-    slider.readout = False                                              # the field tells the number
-    return widgets.HBox([slider, number])
-
-
-# -- how much noise ------------------------------------------------------------------------------------------
+# -- how much noise --------------------------------------------------------------------------------------------
 
 
 def noise_page(image: Tensor, t: int, seed: int = 0) -> Picture:
@@ -68,28 +57,6 @@ def noise_grid(image: Tensor, ts: tuple[int, ...] = (0, 100, 200, 300, 400, 500,
     return box
 
 
-class Live(Explorer):
-    """An explorer that draws when a control moves, and with its button; `controls` stand above the picture."""
-
-    def __init__(self, controls: list[widgets.Widget], watched: list[widgets.Widget], height: int):
-        self.still = Picture(Image.new("RGB", (16, 16), "white"), "nothing is drawn yet")
-        self.button = widgets.Button(description="Draw", button_style="primary", tooltip="draw it again")
-        self.picture = widgets.Image(format="png", layout={"height": f"{height}px", "object_fit": "contain",
-                                                           "object_position": "left top"})  # fmt: skip
-        self.status = widgets.HTML(layout={"min_height": "48px", "width": "760px"})
-        self.button.on_click(lambda _: self.draw())
-        for control in watched:
-            control.observe(lambda _: self.draw(), names="value")
-        super().__init__([*controls, self.button, self.picture, self.status])
-        self.draw()
-
-    def show(self, page: Picture, told: str, start: float) -> None:
-        """Put up a page; `start` is when the work on it began."""
-        self.still, self.picture.value = page, page.png()
-        told = f"{html.escape(told)}: {time.perf_counter() - start:.1f} s"
-        self.status.value = f'<span role="status">{told}</span>'
-
-
 class NoiseExplorer(Live):
     """`noise_page` for a picture, a timestep and a seed of your choice."""
 
@@ -107,34 +74,32 @@ class NoiseExplorer(Live):
         self.show(page, f"{self.choice.value}, t = {t}, noise seed {seed}", start)
 
 
-# -- guidance in the plane -----------------------------------------------------------------------------------
+# -- guidance in the plane -------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 def field_page(
-    diffusion: Diffusion, guided_by: Guided, data: tuple[Tensor, Tensor], label: int, name: str, w: float,
+    diffusion: Diffusion, guided_by: Guided, data: tuple[Tensor, Tensor], *, label: int, name: str, w: float,
     ts: tuple[int, ...] = (700, 300), steps: int = 25, seed: int = 0,
 ) -> Picture:  # fmt: skip
     """The field of -eps at some timesteps for one caption and guidance w, and what DDIM draws with it.
 
     data: points (N, 2) and their labels (N,); they are shown noised below the arrows, and clean below the samples
+    label, name: of the caption, as a number and in words
     """
     from matplotlib.figure import Figure
 
     (dots, labels), g = data, torch.Generator().manual_seed(seed)
     figure = Figure(figsize=(3 * (len(ts) + 1), 3.3), layout="constrained")
     *axes, right = figure.subplots(1, len(ts) + 1)
-    tails = lattice()
     for axis, t in zip(axes, ts, strict=True):
         x_t = diffusion.q_sample(dots, torch.full((len(dots),), t), torch.randn(dots.shape, generator=g))
-        at = torch.full((len(tails),), t)
-        eps = diffusion.solve(guided_by(torch.full_like(at, label), w)(tails, at), tails, at)[1]
-        fill(axis, Panel(x_t, labels, (tails, -eps)))
+        fill(axis, Panel(x_t, labels, arrows(diffusion, guided_by, label, w=w, t=t)))
         axis.set_title(f"the way out of the noise, t = {t}", fontsize=10)
-    x_T = torch.randn(400, 2, generator=g)
-    x_0 = last(ddim(diffusion, guided_by(torch.full((400,), label), w), [], steps, x_T=x_T))
+    x_T, drawn_for = torch.randn(400, 2, generator=g), torch.full((400,), label)
+    x_0 = last(ddim(diffusion, guided_by(drawn_for, w), [], steps, x_T=x_T))
     fill(right, Panel(dots))
-    fill(right, Panel(x_0, torch.full((400,), label)))
+    fill(right, Panel(x_0, drawn_for))
     right.set_title(f"samples for {name}, guidance {w:g}", fontsize=10)
     x, y = x_0.mean(dim=0).tolist()
     alt = (f"Guidance {w:g} for {name}: arrows out of the noise at t = {', '.join(map(str, ts))}; "
@@ -142,12 +107,20 @@ def field_page(
     return plotted(figure, alt, colours=48)
 
 
+def arrows(diffusion: Diffusion, guided_by: Guided, label: int, *, w: float, t: int) -> tuple[Tensor, Tensor]:
+    """Points (M, 2) evenly spread over the plane, and -eps at each: the direction out of the noise at t (0..999)."""
+    tails = lattice()
+    at = torch.full((len(tails),), t)
+    eps = diffusion.solve(guided_by(torch.full_like(at, label), w)(tails, at), tails, at)[1]
+    return tails, -eps
+
+
 def field_grid(
-    diffusion: Diffusion, guided_by: Guided, data: tuple[Tensor, Tensor], label: int, name: str,
+    diffusion: Diffusion, guided_by: Guided, data: tuple[Tensor, Tensor], *, label: int, name: str,
     scales: tuple[float, ...] = (0, 1, 1.5, 2, 3, 5, 8),
 ) -> StillBox:  # fmt: skip
     """`field_page` for some guidances, chosen with a slider. The links run in the browser, no kernel is needed."""
-    pages = {f"{w:g}": field_page(diffusion, guided_by, data, label, name, w) for w in scales}
+    pages = {f"{w:g}": field_page(diffusion, guided_by, data, label=label, name=name, w=w) for w in scales}
     box = StillBox(paged(pages, "guidance"))
     box.still = stacked([pages[name] for name in list(pages)[1::3]])
     return box
@@ -170,6 +143,6 @@ class FieldExplorer(Live):
     def _draw(self) -> None:
         start, label, w = time.perf_counter(), self.caption.value, self.guidance.value
         name, t = self.caption.label, self.t.value
-        page = field_page(self.diffusion, self.guided_by, self.data, label, name, w, (t,), self.steps.value,
-                          self.seed.value)  # fmt: skip
+        page = field_page(self.diffusion, self.guided_by, self.data, label=label, name=name, w=w, ts=(t,),
+                          steps=self.steps.value, seed=self.seed.value)  # fmt: skip
         self.show(page, f"{name}, guidance {w:g}, t = {t}, {self.steps.value} steps, seed {self.seed.value}", start)

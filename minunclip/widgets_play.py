@@ -1,7 +1,7 @@
-"""The widgets of notebook 09: a picture's latent under a slider, and what the decoder makes of it.
+"""The widgets of notebook 09: a change to a picture's latent, set with a slider, and what the decoder makes of it.
 
-Each comes in two layers: `*_pages` for a grid that is drawn beforehand (`widgets_cascade.crossed`), and an explorer
-that draws when something is moved.
+Each comes in two forms: `*_pages` for a grid that is drawn beforehand (`widgets_cascade.crossed`), and an explorer
+that draws when a control is moved.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from .manipulations import Latent, between_pictures, between_texts, draw, fresh,
 from .pca import PCA
 from .plots import Picture, show
 from .unclip import UnCLIP
-from .widgets import light
-from .widgets_diffusion import Live, knob
+from .widgets import Live, knob, light
 
 STEPS, SIDE = 20, 96
 WAYS = {"the prior's z_i": between_pictures, "z_t": between_texts}
@@ -29,12 +28,12 @@ def strip(images: Tensor | list[Tensor], names: list[str], alt: str = "", side: 
     return light(show(images, names, columns=len(images), side=side, alt=alt))
 
 
-# -- pages for the grids, {row: {column: page}} --------------------------------------------------------------
+# -- pages for the grids, {row: {column: page}} ----------------------------------------------------------------
 
 
 def variation_pages(
     cascade: UnCLIP, pictures: dict[str, Tensor], latents: Latent, etas: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1),
-    count: int = 4, steps: int = STEPS,
+    *, count: int = 4, steps: int = STEPS,
 ) -> dict[str, dict[str, Picture]]:  # fmt: skip
     """Each picture with `count` variations at some eta; the seeds are 0, 1, ... everywhere."""
     def page(i: int, name: str, eta: float) -> Picture:
@@ -65,13 +64,13 @@ def change_pages(
                   for name, changed in zip(names, images, strict=True)} for row, images in strips.items()}  # fmt: skip
 
 
-# -- live ----------------------------------------------------------------------------------------------------
+# -- live ------------------------------------------------------------------------------------------------------
 
 
 class Play(Live):
     """A list of pictures with their latents; subclasses add knobs and say in `page` what is drawn."""
 
-    def __init__(self, cascade: UnCLIP, pictures: dict[str, Tensor], latents: Latent, rows: list, watched: list):
+    def __init__(self, cascade: UnCLIP, pictures: dict[str, Tensor], latents: Latent, *, rows: list, watched: list):
         self.cascade, self.pictures, self.latents = cascade, pictures, latents
         self.choice = self.pick("picture")
         super().__init__([self.choice, *rows], [self.choice, *watched], height=SIDE + 48)
@@ -106,7 +105,7 @@ class VariationExplorer(Play):
     def __init__(self, cascade: UnCLIP, pictures: dict[str, Tensor], latents: Latent, count: int = 5):
         self.count, self.eta = count, slider(1.0, 1, "eta")
         self.seed = widgets.BoundedIntText(0, 0, 2**31, description="seed", layout={"width": "170px"})
-        super().__init__(cascade, pictures, latents, [knob(self.eta), self.seed], [self.eta, self.seed])
+        super().__init__(cascade, pictures, latents, rows=[knob(self.eta), self.seed], watched=[self.eta, self.seed])
 
     def page(self, name: str):
         seed, eta = self.seed.value, self.eta.value
@@ -115,14 +114,14 @@ class VariationExplorer(Play):
 
 
 class SlerpExplorer(Play):
-    """Between two pictures, with x_T between theirs or held fast."""
+    """Between two pictures, with x_T between theirs or the same everywhere."""
 
     def __init__(self, cascade: UnCLIP, pictures: dict[str, Tensor], latents: Latent):
         self.pictures = pictures
         self.other, self.theta = self.pick("and", len(pictures) - 1), slider(0.5, 1, "theta")
         self.start = widgets.Dropdown(options=["between theirs", "one random"], description="x_T")
         rows = [self.other, self.start, knob(self.theta)]
-        super().__init__(cascade, pictures, latents, rows, [self.other, self.start, self.theta])
+        super().__init__(cascade, pictures, latents, rows=rows, watched=[self.other, self.start, self.theta])
 
     def page(self, name: str):
         a, b, theta = self.latent(name), self.latent(self.other.value), self.theta.value
@@ -135,7 +134,7 @@ class SlerpExplorer(Play):
 class TextDiffExplorer(Play):
     """A change put into words of your own."""
 
-    def __init__(self, cascade: UnCLIP, pictures: dict[str, Tensor], latents: Latent, base: str, new: str):
+    def __init__(self, cascade: UnCLIP, pictures: dict[str, Tensor], latents: Latent, *, base: str, new: str):
         self.base, self.new = (
             widgets.Text(text, description=name, continuous_update=False, layout={"width": "480px"})
             for name, text in (("from", base), ("to", new))
@@ -143,24 +142,24 @@ class TextDiffExplorer(Play):
         self.theta = slider(0.3, 1, "theta")
         self.way = widgets.Dropdown(options=list(WAYS), description="between")
         rows = [self.base, self.new, self.way, knob(self.theta)]
-        super().__init__(cascade, pictures, latents, rows, [self.base, self.new, self.way, self.theta])
+        super().__init__(cascade, pictures, latents, rows=rows, watched=[self.base, self.new, self.way, self.theta])
 
     def page(self, name: str):
         base, new, theta = self.base.value.strip(), self.new.value.strip(), self.theta.value
         self.cascade.encode_text([new])                                 # an empty or unknown caption is an error
         way, known = self.way.value, [base] if base else None
-        changed = text_diff(self.cascade, self.latent(name), [new], known, theta, WAYS[way])
+        changed = text_diff(self.cascade, self.latent(name), [new], known, theta=theta, direction=WAYS[way])
         told = f"from {base or 'nothing'!r} to {new!r}, theta {theta:g}, between {way}"
         return list(draw(self.cascade, changed, steps=STEPS)), [f"theta {theta:g}"], told
 
 
 class ProbeExplorer(Play):
-    """Only the first principal components of z_i."""
+    """A picture drawn from the first principal components of its z_i alone."""
 
     def __init__(self, cascade: UnCLIP, pictures: dict[str, Tensor], latents: Latent, pca: PCA):
         self.pca, most = pca, len(pca.basis)
         self.kept = widgets.IntSlider(min(20, most), 0, most, description="components", continuous_update=False)
-        super().__init__(cascade, pictures, latents, [knob(self.kept)], [self.kept])
+        super().__init__(cascade, pictures, latents, rows=[knob(self.kept)], watched=[self.kept])
 
     def page(self, name: str):
         images = draw(self.cascade, probe(self.latent(name), self.pca, self.kept.value), steps=STEPS)

@@ -6,37 +6,40 @@ import time
 from collections.abc import Callable
 
 import ipywidgets as widgets
+import numpy as np
 import torch
 from torch import Tensor
 
 from .figures import COLOURS
+from .images import to_pil
 from .manipulations import as_image_embedding, decode
 from .pca import PCA
 from .plane import small
-from .plots import Picture, plotted, to_pil
+from .plots import Picture, plotted
 from .unclip import UnCLIP
-from .widgets import StillBox, paged, stacked
-from .widgets_diffusion import Live, knob
+from .widgets import Live, StillBox, knob, paged, stacked
 
 Draw = Callable[[list[str], float, int], Tensor]  # (captions, value of the knob, seed) -> z_i (B, D)
 
 
 def fit(z_i: Tensor, z_t: Tensor) -> float:
-    """How well embeddings (B, D) fit a caption, (D,) or (B, D): their mean cosine with its z_t."""
+    """How well z_i (B, D) fit a caption: their mean cosine, -1 to 1, with its z_t, (D,) or (B, D)."""
     return torch.cosine_similarity(z_i, z_t.expand_as(z_i), dim=-1).mean().item()
 
 
 def variety(z_i: Tensor, cloud: Tensor) -> float:
-    """How far embeddings (B, D) lie apart: their spread as a share of that of the z_i of all pictures (N, D)."""
+    """How far z_i (B, D) lie apart: their spread as a share of that of the z_i of all pictures (N, D)."""
     return (z_i.var(dim=0).sum() / cloud.var(dim=0).sum()).sqrt().item()
 
 
 @torch.no_grad()
-def prior_page(cascade: UnCLIP, z_i: Tensor, caption: str, told: str, cloud: Tensor, seed: int = 0) -> Picture:
+def prior_page(cascade: UnCLIP, z_i: Tensor, caption: str, *, told: str, cloud: Tensor, seed: int = 0) -> Picture:
     """Some z_i (B, D) for a caption: the picture of each, and its place on a map of all z_i.
 
-    The decoder is told no caption, so the pictures show what the z_i say. cloud: z_i of true pictures (N, D), whose
-    first two principal axes span the map; told: how they were drawn
+    The decoder gets no caption, so the pictures show what the z_i hold.
+
+    told: how the z_i were drawn, in words
+    cloud: z_i of true pictures (N, D), whose first two principal axes span the map
     """
     from matplotlib.figure import Figure
 
@@ -61,7 +64,10 @@ def prior_page(cascade: UnCLIP, z_i: Tensor, caption: str, told: str, cloud: Ten
 def _map(axis, z_i: Tensor, z_t: Tensor, cloud: Tensor) -> None:
     """Each z_i as its number, z_t as a cross, and all true ones in grey, on the first two axes."""
     pca = PCA.fit(cloud)
-    at = lambda z: pca.project(z.cpu())[:, :2].T.numpy()  # noqa: E731
+
+    def at(z: Tensor) -> np.ndarray:
+        return pca.project(z.cpu())[:, :2].T.numpy()
+
     axis.scatter(*at(cloud), s=4, color="#c8ccd4", label="true z_i")
     axis.scatter(*at(z_t), s=70, marker="X", color=COLOURS[1], label="z_t")
     axis.scatter(*at(z_i), s=90, color=COLOURS[0], label="drawn z_i")
@@ -73,12 +79,18 @@ def _map(axis, z_i: Tensor, z_t: Tensor, cloud: Tensor) -> None:
 
 
 def prior_grid(
-    cascade: UnCLIP, draw: Draw, caption: str, values: tuple[float, ...], name: str, cloud: Tensor, seed: int = 0,
+    cascade: UnCLIP, draw: Draw, caption: str, values: tuple[float, ...], *, name: str, cloud: Tensor, seed: int = 0,
     count: int = 6,
 ) -> StillBox:  # fmt: skip
-    """`prior_page` for some values of a knob, chosen with a slider. Links run in the browser, no kernel is needed."""
-    pages = {f"{value:g}": prior_page(cascade, draw([caption] * count, value, seed), caption,
-                                      f"{name} {value:g}, seed {seed}", cloud, seed) for value in values}  # fmt: skip
+    """`prior_page` for some values of a knob, chosen with a slider. Links run in the browser, no kernel is needed.
+
+    name: of the knob; cloud: see `prior_page`; count: how many z_i on a page
+    """
+    drawn = {value: draw([caption] * count, value, seed) for value in values}
+    pages = {
+        f"{value:g}": prior_page(cascade, z_i, caption, told=f"{name} {value:g}, seed {seed}", cloud=cloud, seed=seed)
+        for value, z_i in drawn.items()
+    }
     box = StillBox([widgets.Label(caption), *paged(pages, name)])
     box.still = small(stacked(list(pages.values())[::2]))
     return box
@@ -88,7 +100,7 @@ class PriorExplorer(Live):
     """`prior_page` for a caption, a value of the knob and a seed of your choice."""
 
     def __init__(
-        self, cascade: UnCLIP, draw: Draw, cloud: Tensor, name: str, caption: str = "a red star",
+        self, cascade: UnCLIP, draw: Draw, cloud: Tensor, name: str, *, caption: str = "a red star",
         value: float = 1.0, limits: tuple[float, float] = (0.0, 8.0), count: int = 6,
     ):  # fmt: skip
         self.cascade, self.draw_z, self.cloud, self.name, self.count = cascade, draw, cloud, name, count
@@ -103,4 +115,5 @@ class PriorExplorer(Live):
         start, caption, value, seed = time.perf_counter(), self.caption.value, self.value.value, self.seed.value
         z_i = self.draw_z([caption] * self.count, value, seed)
         told = f"{self.name} {value:g}, seed {seed}"
-        self.show(prior_page(self.cascade, z_i, caption, told, self.cloud, seed), f"{caption}, {told}", start)
+        page = prior_page(self.cascade, z_i, caption, told=told, cloud=self.cloud, seed=seed)
+        self.show(page, f"{caption}, {told}", start)

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .degrade import blur, jpeg
 from .metrics import psnr
 from .plots import Picture, show
-from .samplers import ddim, generators, last, noise_stream
+from .samplers import ddim
+from .steps import generators, last, noise_stream
+from .training.degrade import blur, jpeg
 from .upsampler import Upsampler, upsample
-from .widgets import StillBox, light, paged
-from .widgets_diffusion import Live, knob
+from .widgets import Live, StillBox, knob, light, paged
 
 SIDE = 92  # of a picture on a page, in pixels
 Enlarge = Callable[[Tensor], Tensor]  # small pictures (B, 3, h, w) -> large ones
@@ -58,10 +58,13 @@ def enlarge(upsampler: Upsampler, low: Tensor, steps: int = 2, seed: int = 0) ->
     return last(ddim(upsampler.diffusion, lambda x_t, t: upsampler(x_t, t, low), noise, steps)).clamp(-1, 1)
 
 
-def degraded_page(low: Tensor, high: Tensor, faults: list[str], strength: float, ways: dict[str, Enlarge]) -> Picture:
+def degraded_page(
+    low: Tensor, high: Tensor, *, faults: list[str], strength: float, ways: dict[str, Enlarge]
+) -> Picture:
     """A small picture (3, h, w) with each of some FAULTS, a row each, and what the `ways` make of it.
 
-    high: the true large picture (3, f h, f w), with which the decibels (PSNR) below the pictures compare
+    high: the true large picture (3, f h, f w). Below each enlarged picture stands its PSNR against it, in decibels
+    strength: of the faults, 0 to 1
     """
     images, below = [], []
     for fault in faults:
@@ -80,7 +83,8 @@ def degraded_grid(
     low: Tensor, high: Tensor, ways: dict[str, Enlarge], strengths: tuple[float, ...] = (0, 0.1, 0.3, 1)
 ) -> StillBox:
     """`degraded_page` with all faults, for strengths from a slider. The links run in the browser, without a kernel."""
-    pages = {f"{strength:g}": degraded_page(low, high, list(FAULTS), strength, ways) for strength in strengths}
+    pages = {f"{strength:g}": degraded_page(low, high, faults=list(FAULTS), strength=strength, ways=ways)
+             for strength in strengths}  # fmt: skip
     box = StillBox(paged(pages, "strength"))
     box.still = light(list(pages.values())[-2])
     return box
@@ -100,5 +104,5 @@ class DegradationExplorer(Live):
 
     def _draw(self) -> None:
         start, name, fault, strength = time.perf_counter(), self.choice.value, self.fault.value, self.strength.value
-        page = degraded_page(*self.pictures[name], [fault], strength, self.ways)
+        page = degraded_page(*self.pictures[name], faults=[fault], strength=strength, ways=self.ways)
         self.show(page, f"{name}, {fault} of strength {strength:g}", start)

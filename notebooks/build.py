@@ -2,7 +2,8 @@
 
     python notebooks/build.py              every notebook
     python notebooks/build.py 00_tour      this one
-    python notebooks/build.py --no-run     convert only: outputs stay if no code changed, else there are none
+    python notebooks/build.py --no-run     convert only: outputs stay if only prose and imports changed
+    python notebooks/build.py --new 12_x   the source of a new notebook, with all its parts to fill in
 
 The sources are Python files with cells marked by # %% (jupytext's py:percent). Edit those, then build.
 """
@@ -13,6 +14,7 @@ import argparse
 import ast
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
+from minunclip.files import write_text
 from minunclip.plots import COSTS, cost_table
 
 HERE = Path(__file__).parent
@@ -65,27 +68,34 @@ def record(name: str, notebook: nbformat.NotebookNode, cost: dict) -> None:
     costs = json.loads(COSTS.read_text()) if COSTS.is_file() else {}
     costs.setdefault(name, {})["cpu" if cost["machine"].endswith("CPU cores") else "gpu"] = cost
     COSTS.parent.mkdir(parents=True, exist_ok=True)
-    write(COSTS, json.dumps(costs, indent=1) + "\n")
+    write_text(COSTS, json.dumps(costs, indent=1) + "\n")
     for cell in notebook.cells:
         if "cost" in cell.metadata.get("tags", []):
             cell.outputs[0]["data"]["text/markdown"] = cost_table(name, COSTS).data
 
 
 def keep_outputs(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Prose may change without another run: take over what the notebook holds, if its code is the same."""
+    """Prose and imports may change without another run: take over what the notebook holds, if its code is the same."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     saved = nbformat.read(path, as_version=4)
     ran = [cell for cell in saved.cells if cell.cell_type == "code"]
-    if [cell.source for cell in code] == [cell.source for cell in ran]:
+    if [without_imports(cell.source) for cell in code] == [without_imports(cell.source) for cell in ran]:
         for cell, old in zip(code, ran, strict=True):
             cell.update(outputs=old.outputs, execution_count=old.execution_count)
         notebook.metadata = saved.metadata
 
 
-def write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def without_imports(source: str) -> str:
+    """The code of a cell but for its import statements: where a name comes from changes no output."""
+    lines = source.splitlines()
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:                                                 # %magic: such a cell is compared as it is
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "\n".join(line for line in lines if line.strip())
 
 
 def build(source: Path, execute: bool = True) -> Path:
@@ -97,7 +107,63 @@ def build(source: Path, execute: bool = True) -> Path:
     elif path.is_file():
         keep_outputs(notebook, path)
     nbformat.validate(notebook)
-    write(path, nbformat.writes(notebook) + "\n")
+    write_text(path, nbformat.writes(notebook) + "\n")
+    return path
+
+
+SKELETON = """# %% [markdown]
+# # NUMBER · Title
+#
+# What this notebook is about, in two sentences.
+
+# %%
+import minunclip
+from minunclip import plots
+
+cascade = minunclip.load("scenes")
+plots.show(cascade.sample(["a red star"], size=128).image, seed=0)
+
+# %% [markdown]
+# **What you will see**
+#
+# 1. ...
+#
+# **What you need to know before:** ...
+#
+# **What a whole run costs,** measured:
+
+# %% tags=["cost"]
+plots.cost_table("NAME")
+
+# %% [markdown]
+# ## 1. The first section
+#
+# ## Summary
+#
+# ## Questions
+#
+# <details><summary>1. A question?</summary>
+#
+# Its answer.
+#
+# </details>
+#
+# <details><summary>2. Another one?</summary>
+#
+# Its answer.
+#
+# </details>
+#
+# ## Where to read on
+"""
+
+
+def new(name: str) -> Path:
+    """Write the source of a new notebook. Raises ValueError for a name of another form, or one that is taken."""
+    path = HERE / "source" / f"{name}.py"
+    if not re.fullmatch(r"\d\d_\w+", name) or path.exists():
+        raise ValueError(f"{name}: choose a name such as 12_my_topic that is not taken yet")
+    write_text(path, SKELETON.replace("NUMBER", name[:2]).replace("NAME", name))
     return path
 
 
@@ -105,7 +171,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the notebooks from their sources.")
     parser.add_argument("names", nargs="*", help="which, such as 00_tour (default: all)")
     parser.add_argument("--no-run", action="store_true", help="convert only")
+    parser.add_argument("--new", metavar="NAME", help="write the source of a new notebook, and build nothing")
     args = parser.parse_args()
+    if args.new:
+        print(new(args.new))
+        return
     for source in sorted((HERE / "source").glob("*.py")):
         if not args.names or source.stem in args.names:
             build(source, execute=not args.no_run)

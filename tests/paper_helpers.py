@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from helpers import randomise, tiny_cascade
 from torch import Tensor
 
-from minunclip.evaluate import Bench
+from minunclip.bench import Bench
 from minunclip.judge import Judge, JudgeConfig
 from minunclip.paper.study import Size, Study
 from minunclip.scenes import Scene, Scenes

@@ -29,7 +29,7 @@ def mixture(diffusion: Diffusion):
         spread = a**2 * STDS**2 + s**2
         share = torch.softmax(WEIGHTS.log() - spread.log() / 2 - (x - a * MEANS) ** 2 / (2 * spread), dim=-1)
         x_0 = (share * (MEANS + a * STDS**2 / spread * (x - a * MEANS))).sum(dim=-1)
-        return diffusion.target_of(x_0, (x_t.double() - signal * x_0) / sigma, t)
+        return diffusion.target_of(x_0, t, (x_t.double() - signal * x_0) / sigma)
 
     return denoiser
 
@@ -40,6 +40,6 @@ def gaussian(diffusion: Diffusion, mu: float = MU, s: float = S):
     def denoiser(x_t, t):
         signal, sigma = diffusion.scales(t, x_t)
         score = (x_t - signal * mu) / (signal**2 * s**2 + sigma**2)  # up to its sign
-        return diffusion.target_of(mu + signal * s**2 * score, sigma * score, t)
+        return diffusion.target_of(mu + signal * s**2 * score, t, sigma * score)
 
     return denoiser

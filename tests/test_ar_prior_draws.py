@@ -9,7 +9,7 @@ from helpers import normal, random_text
 
 from minunclip.ar_prior import ARPrior, ARPriorConfig, guide, pick
 from minunclip.text import Text
-from minunclip.train import TrainConfig, Trainer
+from minunclip.training import TrainConfig, Trainer
 
 # ---- sampling
 

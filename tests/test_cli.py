@@ -8,11 +8,11 @@ import torch
 from helpers import ship, tamper, tiny_cascade, tiny_folder
 from PIL import Image
 
-from minunclip import draw
+from minunclip import weights
 from minunclip.__main__ import main
+from minunclip.commands import draw
 from minunclip.plots import to_pil
 from minunclip.unclip import UnCLIP
-from minunclip.weights import load_cascade
 
 CAPTION = "a big red circle above a small blue square"
 
@@ -25,8 +25,11 @@ def cascade() -> UnCLIP:
 @pytest.fixture
 def tiny(cascade, monkeypatch, tmp_path) -> None:
     """`scenes` is the tiny cascade, on the CPU, and the current folder is an empty one."""
-    load = lambda name, *where: cascade if name == "scenes" else load_cascade(name, *where)  # noqa: E731
-    monkeypatch.setattr(UnCLIP, "from_pretrained", load)
+
+    def load(name, *where):
+        return cascade if name == "scenes" else weights.load(name, *where)
+
+    monkeypatch.setattr(draw, "load", load)
     monkeypatch.setattr(draw, "best_device", lambda: torch.device("cpu"))
     monkeypatch.chdir(tmp_path)
 
@@ -72,16 +75,16 @@ def test_every_option_reaches_the_settings(tiny, monkeypatch, cascade):
     seen = {}
     stream = cascade.stream
 
-    def spy(captions, seed, size, settings):
+    def spy(captions, seed, size, *, settings):
         seen.update(captions=captions, seed=seed, size=size, settings=settings)
-        return stream(captions, seed, size, settings)
+        return stream(captions, seed, size, settings=settings)
 
     monkeypatch.setattr(cascade, "stream", spy)
     options = ["--seed", "5", "--size", "32", "--guidance", "3.5", "--prior-guidance", "1.5", "--steps", "6",
-               "--prior-steps", "7", "--candidates", "3"]  # fmt: skip
+               "--prior-steps", "7", "--candidates", "3", "--sampler", "dpm"]  # fmt: skip
     assert main(["draw", CAPTION, *options]) == 0
     changed = replace(cascade.settings, decoder_guidance=3.5, prior_guidance=1.5, decoder_steps=6, prior_steps=7,
-                      candidates=3)  # fmt: skip
+                      candidates=3, sampler="dpm")  # fmt: skip
     assert seen == {"captions": [CAPTION], "seed": 5, "size": 32, "settings": changed}
 
 
@@ -95,6 +98,7 @@ BAD = {
     "no number": ([CAPTION, "--guidance", "nan"], "decoder_guidance is nan", ""),
     "too few steps": ([CAPTION, "--steps", "1"], "decoder_steps is 1", "2 to 1000"),
     "too many steps": ([CAPTION, "--prior-steps", "1001"], "prior_steps is 1001", "2 to 1000"),
+    "no such sampler": ([CAPTION, "--sampler", "euler"], "there is no sampler 'euler'", "ddim, analytic, dpm"),
     "no candidates": ([CAPTION, "--candidates", "0"], "candidates is 0", "at least one"),
     "a size that is not there": ([CAPTION, "--size", "100"], "cannot draw at 100 pixels", "[32, 64, 128]"),
     "a missing folder": ([CAPTION, "--out", "nowhere/a.png"], "cannot write nowhere/a.png", "choose another --out"),
@@ -117,7 +121,7 @@ def test_a_mistake_is_one_line_and_leaves_no_file(tiny, tmp_path, capsys, name):
 
 
 def test_a_folder_without_permission_is_refused_before_the_work(tiny, monkeypatch, capsys):
-    monkeypatch.setattr("minunclip.draw.os.access", lambda path, mode: False)
+    monkeypatch.setattr("minunclip.commands.draw.os.access", lambda path, mode: False)
     assert main(["draw", CAPTION]) == 2
     assert capsys.readouterr().err == "minunclip: cannot write picture.png: permission denied; choose another --out\n"
 
@@ -167,7 +171,10 @@ def test_bad_arguments_of_train_and_evaluate(capsys, tmp_path):
 
 
 def test_an_interruption_says_so(tiny, monkeypatch, capsys):
-    monkeypatch.setattr("minunclip.draw.draw", lambda *args, **kwargs: (_ for _ in ()).throw(KeyboardInterrupt))
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(draw, "draw", interrupted)
     assert main(["draw", CAPTION]) == 130
     assert capsys.readouterr().err == "minunclip: stopped\n"
 

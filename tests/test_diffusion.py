@@ -43,7 +43,7 @@ def test_q_sample_and_v_are_diffusers(schedule, name):
     ours = Diffusion(DiffusionConfig(schedule=schedule, target="v"))
     x_0, eps, t = normal(5, 3, 4, 4), normal(5, 3, 4, 4, seed=1), torch.tensor([0, 1, 500, 998, 999])
     assert_close(ours.q_sample(x_0, t, eps), oracle.add_noise(x_0, eps, t), rtol=1e-6, atol=1e-7)
-    assert_close(ours.target_of(x_0, eps, t), oracle.get_velocity(x_0, eps, t), rtol=1e-6, atol=1e-7)
+    assert_close(ours.target_of(x_0, t, eps), oracle.get_velocity(x_0, eps, t), rtol=1e-6, atol=1e-7)
 
 
 def test_before_the_first_step_the_data_is_clean():
@@ -73,7 +73,7 @@ def test_a_perfect_prediction_gives_x_0_and_eps_back(target, schedule, clip, t, 
     diffusion = Diffusion(DiffusionConfig(schedule=schedule, target=target, clip=clip))
     x_0, eps, t = normal(*shape, seed=seed).clamp(-1, 1), normal(*shape, seed=seed + 1), torch.full((3,), t)
     x_t = diffusion.q_sample(x_0, t, eps)
-    found_x_0, found_eps = diffusion.estimate(diffusion.target_of(x_0, eps, t), x_t, t)
+    found_x_0, found_eps = diffusion.estimate(diffusion.target_of(x_0, t, eps), x_t, t)
     # x_0 is divided by the signal and eps by the noise level, so a rounding of 1e-6 grows by their inverses
     signal, sigma = (scale.flatten()[0].item() for scale in diffusion.scales(t, x_0))
     assert_close(found_x_0, x_0, rtol=0, atol=2e-6 / signal)
@@ -103,7 +103,7 @@ def test_with_the_target_x0_the_prediction_is_x_0_itself():
     diffusion, t = Diffusion(DiffusionConfig(target="x0")), torch.arange(1000)
     x_t, prediction = normal(1000, 2), normal(1000, 2, seed=1)
     assert torch.equal(diffusion.solve(prediction, x_t, t)[0], prediction)
-    assert torch.equal(diffusion.target_of(x_t, prediction, t), x_t)
+    assert torch.equal(diffusion.target_of(x_t, t, prediction), x_t)
 
 
 # -- one step back -------------------------------------------------------------------------------------------

@@ -1,22 +1,12 @@
 """Distances between sets of features, against closed forms and the plain definitions."""
 
-import math
-import sys
-
 import pytest
 import torch
 from helpers import normal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minunclip.distances import (
-    clip_scores,
-    frechet_distance,
-    inception,
-    inception_features,
-    inside,
-    precision_recall,
-)
+from minunclip.distances import frechet_distance, inside
 
 
 def features(n: int, width: int, seed: int) -> torch.Tensor:
@@ -29,7 +19,7 @@ def square_root(matrix: torch.Tensor) -> torch.Tensor:
     return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
 
 
-# ---- Frechet distance
+# -- Frechet distance ------------------------------------------------------------------------------------------
 
 
 def test_identical_sets_are_at_distance_zero():
@@ -81,7 +71,7 @@ def test_features_that_cannot_be_compared(x, y):
         frechet_distance(normal(*x), normal(*y))
 
 
-# ---- precision and recall
+# -- precision and recall --------------------------------------------------------------------------------------
 
 
 def test_inside_is_its_definition():
@@ -94,22 +84,27 @@ def test_inside_is_its_definition():
         assert inside(points, others, k).tolist() == expected and len(set(expected)) == 2
 
 
+def share_inside(points: torch.Tensor, others: torch.Tensor) -> float:
+    """Precision if the points are drawn and the others true, recall the other way round."""
+    return inside(points, others).double().mean().item()
+
+
 def test_separate_sets_have_neither_and_equal_sets_have_both():
     x = normal(40, 5, seed=8)
-    assert precision_recall(x, x + 100) == (0, 0)
-    assert precision_recall(x, x) == (1, 1)
+    assert not inside(x, x + 100).any() and not inside(x + 100, x).any()
+    assert inside(x, x).all()
 
 
 def test_a_missing_half_costs_recall_alone():
-    left, right = normal(200, 2, seed=9) - 20, normal(200, 2, seed=10) + 20
-    precision, recall = precision_recall(normal(200, 2, seed=11) - 20, torch.cat([left, right]))
-    assert precision > 0.9 and 0.4 < recall <= 0.5
+    true = torch.cat([normal(200, 2, seed=9) - 20, normal(200, 2, seed=10) + 20])
+    drawn = normal(200, 2, seed=11) - 20
+    assert share_inside(drawn, true) > 0.9 and 0.4 < share_inside(true, drawn) <= 0.5
 
 
 def test_false_pictures_cost_precision_alone():
     true, false = normal(200, 2, seed=12), normal(100, 2, seed=13) + 50
-    precision, recall = precision_recall(torch.cat([true, false]), true)
-    assert precision == pytest.approx(2 / 3) and recall == 1
+    drawn = torch.cat([true, false])
+    assert share_inside(drawn, true) == pytest.approx(2 / 3) and share_inside(true, drawn) == 1
 
 
 @given(st.integers(0, 500))
@@ -122,27 +117,3 @@ def test_more_neighbours_let_no_point_out(seed):
 def test_too_few_features_for_a_neighbour():
     with pytest.raises(ValueError, match="3 features have no 3-th neighbour"):
         inside(normal(5, 2), normal(3, 2))
-
-
-# ---- photographs
-
-
-def test_inception_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchmetrics.image.fid", None)  # as if it were not installed
-    with pytest.raises(ModuleNotFoundError, match=r"torchmetrics and torch-fidelity: run `uv sync --extra photos`"):
-        inception_features(torch.zeros(1, 3, 8, 8))
-    with pytest.raises(ModuleNotFoundError, match="pip install torchmetrics torch-fidelity"):
-        inception()
-
-
-def test_inception_is_given_bytes():
-    images = torch.tensor([-2.0, -1, 0, 1, 2]).view(1, 1, 1, 5).expand(2, 3, 1, 5)
-    found = inception_features(images, lambda pixels: pixels.flatten(1))
-    assert found.dtype == torch.uint8 and found.shape == (2, 15)
-    assert found[0, :5].tolist() == [0, 0, 128, 255, 255]
-
-
-def test_clip_scores_are_cosines_in_percent():
-    z_t = torch.tensor([[1.0, 0], [2, 0], [1, 0]])
-    z_i = torch.tensor([[3.0, 0], [1, 1], [-1, 0.1]])
-    torch.testing.assert_close(clip_scores(z_i, z_t), torch.tensor([100, 100 / math.sqrt(2), 0]))

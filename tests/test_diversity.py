@@ -18,7 +18,6 @@ from minunclip.diversity import (
     entropy,
     open_facts,
     open_style,
-    style_variability,
 )
 from minunclip.metrics import everything
 from minunclip.scenes import BACKGROUNDS, SIZES, STYLES, Scene, Scenes, Statement, Thing
@@ -34,7 +33,7 @@ def number(statement: Statement, scenes: list[Scene], facts=open_facts) -> float
     return effective_number(entropies([statement], [scenes], facts))
 
 
-# ---- constructed sets of scenes
+# -- constructed sets of scenes --------------------------------------------------------------------------------
 
 
 def test_one_scene_is_one():
@@ -50,7 +49,8 @@ def test_k_styles_are_k(k):
     scenes = [replace(SCENE, style=style) for style in STYLES[:k]] * MANY
     assert number(VAGUE, scenes) == pytest.approx(k, rel=0.01)
     assert number(VAGUE, scenes, open_style) == pytest.approx(k, rel=0.01)
-    assert style_variability([VAGUE] * 2, [scenes] * 2).value == pytest.approx(k, rel=0.01)
+    two = entropies([VAGUE] * 2, [scenes] * 2, open_style)
+    assert two.shape == (2,) and effective_number(two) == pytest.approx(k, rel=0.01)
 
 
 def test_a_rare_style_counts_less():
@@ -109,7 +109,7 @@ def test_the_number_of_several_captions_is_their_geometric_mean():
     assert math.isnan(effective_number(np.array([math.nan])))
 
 
-# ---- which facts are open
+# -- which facts are open --------------------------------------------------------------------------------------
 
 
 def facts_of(statement: Statement, scene: Scene) -> dict[str, str]:
@@ -171,7 +171,7 @@ def test_a_caption_that_says_more_leaves_fewer_facts_open(i):
     assert open_facts(fuller, item.scene) == without - {()}
 
 
-# ---- the estimate
+# -- the estimate ----------------------------------------------------------------------------------------------
 
 
 def plug_in(values) -> float:
@@ -218,7 +218,7 @@ def test_one_sample_tells_nothing():
         entropy(["flat"])
 
 
-# ---- what a perfect model would draw
+# -- what a perfect model would draw ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("i", range(12))

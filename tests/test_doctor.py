@@ -5,8 +5,8 @@ import shutil
 import pytest
 from helpers import ship, tamper, tiny_folder
 
-from minunclip import doctor
 from minunclip.__main__ import main
+from minunclip.commands import doctor
 
 
 def test_doctor_lists_every_check(tmp_path, monkeypatch, capsys):
@@ -35,8 +35,13 @@ def test_doctor_finds_tampered_and_missing_weights(tmp_path, monkeypatch, capsys
 
 def test_doctor_survives_a_check_that_breaks(monkeypatch):
     monkeypatch.setattr(doctor, "CHECKS", {"Python": doctor.python, "luck": lambda: 1 / 0})
-    text, healthy = doctor.report()
-    assert not healthy and "FAIL  luck               division by zero" in text
+    (fine, _), (bad, line) = doctor.report()
+    assert fine and not bad and line == "FAIL  luck               division by zero"
+
+
+def test_doctor_tells_each_line_as_soon_as_it_knows_it(monkeypatch):
+    monkeypatch.setattr(doctor, "CHECKS", {"Python": doctor.python, "luck": lambda: pytest.fail("asked too soon")})
+    assert next(doctor.report())[1].startswith("OK    Python")
 
 
 def test_doctor_names_missing_packages(monkeypatch):

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from minunclip import steps
 from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import ddim, last
-from minunclip.solvers import dpm
+from minunclip.samplers import ddim, dpm, last
 from minunclip.steps import timesteps
 
 # -- DPM-Solver++(2M) against diffusers ----------------------------------------------------------------------

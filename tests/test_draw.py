@@ -1,5 +1,6 @@
 """`minunclip draw` on a tiny cascade: where and how it computes, what it tells, and what it does when that fails."""
 
+import re
 import sys
 import warnings
 
@@ -8,9 +9,10 @@ import torch
 from helpers import tiny_cascade
 from PIL import Image
 
-from minunclip import draw
 from minunclip.__main__ import build_parser, main
-from minunclip.tokenizer import CutWarning
+from minunclip.commands import draw
+from minunclip.samplers import SAMPLERS
+from minunclip.text import CutWarning
 from minunclip.unclip import UnCLIP
 
 CAPTION = "a red star"
@@ -25,7 +27,7 @@ def shared() -> UnCLIP:
 def asked(shared, monkeypatch, tmp_path) -> list:
     """Every model is the tiny cascade, and the current folder an empty one; gathers how cascades are asked for."""
     calls = []
-    monkeypatch.setattr(UnCLIP, "from_pretrained", lambda *call: calls.append(call) or shared)
+    monkeypatch.setattr(draw, "load", lambda *call: calls.append(call) or shared)
     monkeypatch.setattr(draw, "best_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(draw, "best_dtype", lambda device: torch.bfloat16)
     monkeypatch.chdir(tmp_path)
@@ -122,20 +124,21 @@ def test_help_names_both_models(capsys):
         build_parser().parse_args(["draw", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "scenes draws 32, 128 or 512 pixels, karlo 64 or 256" in text and "{auto,resident,offload,disk}" in text
+    assert all(name in re.search(r"--sampler SAMPLER (.+?) --", text)[1] for name in SAMPLERS)
 
 
 # ---- what it tells
 
 
 @pytest.mark.parametrize(("size", "stages"), [
-    ("32", ["decoder"]), ("128", ["decoder", "upsampler 1", "upsampler 2"]),
+    ("32", ["decoder"]), ("128", ["decoder", "upsampler-1", "upsampler-2"]),
 ])  # fmt: skip
 def test_a_bar_for_each_stage(asked, capsys, size, stages):
     """The prior's shows after a second only, so that bad input leaves no bar; this one takes less."""
     assert main(["draw", CAPTION, "--size", size]) == 0
     bars = [line.split(":")[0].strip() for line in capsys.readouterr().err.replace("\r", "\n").split("\n")]
     assert list(dict.fromkeys(bar for bar in bars if bar)) == stages
-    totals = {"decoder": "4/4", "upsampler 1": "2/2", "upsampler 2": "3/3"}
+    totals = {"decoder": "4/4", "upsampler-1": "2/2", "upsampler-2": "3/3"}
     assert main(["draw", CAPTION, "--size", size]) == 0
     err = capsys.readouterr().err
     assert all(totals[stage] in err for stage in stages)
@@ -184,8 +187,8 @@ def test_memory_that_runs_out_while_drawing(asked, shared, capsys, monkeypatch):
 
 
 def test_too_little_memory_is_one_line(asked, capsys, monkeypatch):
-    def from_pretrained(*call):
+    def load(*call):
         raise MemoryError("too little memory: the mode 'disk' would fit")
 
-    monkeypatch.setattr(UnCLIP, "from_pretrained", from_pretrained)
+    monkeypatch.setattr(draw, "load", load)
     assert "too little memory: the mode 'disk' would fit" in error_of(capsys)

@@ -6,11 +6,12 @@ import pytest
 import torch
 from helpers import normal, randomise, tiny_cascade, tiny_folder
 
-from minunclip import evaluate, model_card
+from minunclip.bench import Bench
+from minunclip.commands import evaluate, model_card
+from minunclip.files import STAGES, sha256, write_text
 from minunclip.judge import Judge, JudgeConfig
-from minunclip.metrics import Share
 from minunclip.scenes import Scenes
-from minunclip.stage import STAGES, sha256
+from minunclip.statistics import Share
 from minunclip.unclip import UnCLIP
 
 
@@ -20,9 +21,9 @@ def cascade() -> UnCLIP:
 
 
 @pytest.fixture
-def bench(cascade) -> evaluate.Bench:
+def bench(cascade) -> Bench:
     items = [Scenes("test")[i] for i in range(12)]
-    return evaluate.Bench(cascade, randomise(Judge(JudgeConfig(width=8))), items, 0)
+    return Bench(cascade, randomise(Judge(JudgeConfig(width=8))), items, 0)
 
 
 def test_groups_and_batches_of_a_bench(bench):
@@ -85,5 +86,5 @@ def test_the_model_card_lists_every_file(tmp_path, monkeypatch):
 
 
 def test_evaluate_writes_its_files_whole(tmp_path):
-    evaluate.write(tmp_path / "new" / "a.json", "{}\n")
+    write_text(tmp_path / "new" / "a.json", "{}\n")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.json"]

@@ -9,7 +9,7 @@ from PIL import ImageColor
 
 from minunclip.figures import COLOURS, curves, heatmap, loss_curve, picture_map, running_mean
 from minunclip.judge import Judge, JudgeConfig
-from minunclip.train import Record
+from minunclip.training import Record
 
 
 def records(losses):
@@ -60,7 +60,7 @@ def test_no_records_is_an_error():
         loss_curve([], "judge")
 
 
-# ---- tables and maps ----
+# -- tables and maps -------------------------------------------------------------------------------------------
 
 
 def test_a_table_is_told_and_written_out():

@@ -6,10 +6,10 @@ from helpers import normal
 from solver_helpers import MU, S, gaussian, network, process
 from torch import Tensor
 
-from minunclip import solvers
+from minunclip import inversion
 from minunclip.diffusion import Diffusion, DiffusionConfig
+from minunclip.inversion import ddim_inverse
 from minunclip.samplers import ddim, last
-from minunclip.solvers import ddim_inverse
 from minunclip.steps import timesteps
 
 
@@ -63,7 +63,7 @@ def test_what_a_network_cannot_draw_does_not_blow_x_T_up(monkeypatch):
     assert x_T[:, 2].abs().max() < 2 and x_T.pow(2).mean() < 2
     drawn = last(ddim(diffusion, partial, [], 50, x_T=x_T))
     assert (drawn - x_0)[:, :2].abs().mean() < 0.06 and drawn[:, 2].abs().max() < 1e-6
-    monkeypatch.setattr(solvers, "rows_mean", lambda x: torch.zeros(len(x), 1, 1, 1))  # begin at t = 0 all the same
+    monkeypatch.setattr(inversion, "rows_mean", lambda x: torch.zeros(len(x), 1, 1, 1))  # begin at t = 0 all the same
     assert way_back(50)[:, 2].abs().min() > 10
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from helpers import normal, randomise
 
 from minunclip.judge import ABSENT, SLOTS, Judge, JudgeConfig, heads, labels
-from minunclip.scenes import Scene, Scenes, Thing
+from minunclip.scenes import THING_FACTS, Scene, Scenes, Thing
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_absent_things_have_no_label(scenes):
     for i, scene in enumerate(scenes):
         for slot in range(SLOTS):
             absent = slot >= len(scene.things)
-            assert all((truth[f"{fact} {slot}"][i] == ABSENT) == absent for fact in ("kind", "colour", "size"))
+            assert all((truth[f"{fact} {slot}"][i] == ABSENT) == absent for fact in THING_FACTS)
 
 
 def test_labels_of_a_known_scene():

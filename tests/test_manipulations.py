@@ -9,6 +9,7 @@ from helpers import normal, tiny_cascade
 from torch import Tensor
 from torch.testing import assert_close
 
+import minunclip
 from minunclip import manipulations
 from minunclip.manipulations import (
     Latent,
@@ -89,7 +90,7 @@ def test_a_caption_for_each_picture_or_none(cascade, latent):
 
 def test_the_shipped_decoder_draws_an_inverted_picture_again():
     """The closer, the more steps and the more corrections, and only with its own z_i."""
-    cascade = UnCLIP.from_pretrained("scenes")
+    cascade = minunclip.load("scenes")
     image = Scenes("test", 10, seed=5)[0].image(32)[None]
     found = {}
     for steps, corrections in ((8, 1), (8, 3), (25, 2)):
@@ -177,16 +178,16 @@ def test_a_text_diff_turns_z_i_towards_the_difference_of_two_captions(cascade, l
     z_t = unit(cascade.clip.encode_text(CAPTIONS).embed)
     z_d = unit(z_t if base is None else z_t - unit(cascade.clip.encode_text(base).embed))
     for theta in (0.0, 0.25, 0.5, 1.0):
-        found = text_diff(cascade, latent, CAPTIONS, base, theta)
+        found = text_diff(cascade, latent, CAPTIONS, base, theta=theta)
         assert_close(found.z_i.norm(dim=1), latent.z_i.norm(dim=1))
         assert_close(angle(found.z_i, z_d), (1 - theta) * angle(latent.z_i, z_d), rtol=1e-4, atol=1e-5)
         assert torch.equal(found.x_T, latent.x_T)
-    assert_close(text_diff(cascade, latent, CAPTIONS, base, 0.0).z_i, latent.z_i)
+    assert_close(text_diff(cascade, latent, CAPTIONS, base, theta=0.0).z_i, latent.z_i)
 
 
 @pytest.mark.parametrize("direction", [between_texts, between_pictures])
 def test_a_text_diff_of_equal_captions_changes_nothing(cascade, latent, direction):
-    assert_close(text_diff(cascade, latent, CAPTIONS, CAPTIONS, 0.5, direction).z_i, latent.z_i)
+    assert_close(text_diff(cascade, latent, CAPTIONS, CAPTIONS, theta=0.5, direction=direction).z_i, latent.z_i)
 
 
 def test_the_prior_is_asked_for_both_captions_with_the_same_noise(cascade, latent):
@@ -198,7 +199,7 @@ def test_the_prior_is_asked_for_both_captions_with_the_same_noise(cascade, laten
     assert_close(common, between_pictures(cascade, CAPTIONS, ["a star", "a star"]))
     assert between_pictures(cascade, CAPTIONS, [""]).isfinite().all()
     assert not any(way(cascade, CAPTIONS).requires_grad for way in (between_texts, between_pictures))
-    turned = text_diff(cascade, latent, CAPTIONS, ["a star"], 0.5, between_pictures)
+    turned = text_diff(cascade, latent, CAPTIONS, ["a star"], theta=0.5, direction=between_pictures)
     assert_close(angle(turned.z_i, common), 0.5 * angle(latent.z_i, common), rtol=1e-4, atol=1e-5)
 
 
@@ -216,7 +217,7 @@ def test_probing_keeps_the_first_components(latent):
 
 
 def test_three_ways_differ_in_z_i_only(cascade, monkeypatch):
-    seen, stream, denoiser = [], cascade._noise, cascade.decoder_denoiser
+    seen, stream, denoiser = [], cascade.noise, cascade.decoder_denoiser
     monkeypatch.setattr(cascade, "decoder_denoiser", lambda z, *rest: seen.append(z) or denoiser(z, *rest))
     ways = three_ways(cascade, CAPTIONS, seed=3)
     text = cascade.encode_text(CAPTIONS)

@@ -91,7 +91,11 @@ def test_narrow_networks_leave_no_numbers(results, tmp_path, monkeypatch, capsys
     results.save("memory", MEMORY, tiny=True)
     assert list(tmp_path.iterdir()) == [] and "| disk | cpu |" in capsys.readouterr().out
     (tmp_path / "README.md").write_text("<!-- measured: memory -->\n*Not measured yet on this copy.*\n")
-    monkeypatch.setattr(results, "TABLES", {"memory": lambda folder=tmp_path: measured.memory_table(folder)})
+
+    def table(folder: Path = tmp_path) -> str:
+        return measured.memory_table(folder)
+
+    monkeypatch.setattr(results, "TABLES", {"memory": table})
     results.save("memory", MEMORY)
     assert json.loads((tmp_path / "memory.json").read_text()) == MEMORY
     assert "| disk | cpu |" in (tmp_path / "README.md").read_text()

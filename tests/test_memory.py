@@ -15,9 +15,9 @@ from torch import nn
 
 from minunclip.clip import CLIP
 from minunclip.decoder import Decoder
-from minunclip.layouts import Source, split_qkv
+from minunclip.layouts import Part, Source, split_qkv
 from minunclip.memory import MODES, OneAtATime
-from minunclip.plan import Plan, channels_last, network_of, plan
+from minunclip.plan import LazyStage, channels_last, network_of
 from minunclip.prior import DiffusionPrior
 from minunclip.unclip import Settings, UnCLIP
 from minunclip.upsampler import Upsampler
@@ -42,14 +42,14 @@ def folder(tmp_path_factory):
     return folder
 
 
-def plans(folder) -> dict[str, Plan]:
-    return {name: plan(*part, [Source(folder / name, [])]) for name, part in PARTS.items()}
+def lazy(folder) -> dict[str, LazyStage]:
+    return {name: LazyStage.of(Part(*part, [Source(folder / name, [])])) for name, part in PARTS.items()}
 
 
 def load(folder, mode, dtype=torch.float32):
     one_at_a_time = OneAtATime(mode, dtype=dtype)
-    made = plans(folder).values()
-    stages = [p.load(dtype=dtype) if mode == "resident" else one_at_a_time.load(p) for p in made]
+    stages = [stage.load(dtype=dtype) if mode == "resident" else one_at_a_time.load(stage)
+              for stage in lazy(folder).values()]  # fmt: skip
     cascade = UnCLIP(*stages[:3], stages[3:])
     cascade.settings = SETTINGS
     return cascade
@@ -62,7 +62,7 @@ def here(cascade) -> list[str]:
     return [name for name, child in children if all(not p.is_meta for p in child.parameters())]
 
 
-# ---- one network at a time ----
+# -- one network at a time -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -79,8 +79,8 @@ def test_disk_holds_the_network_that_runs_and_no_other(folder):
     cascade = load(folder, "disk")
     assert here(cascade) == []
     seen = [(progress.stage, progress.done, *here(cascade)) for progress in cascade.stream(CAPTIONS)]
-    rows = {"prior": "transformer", "decoder": "unet", "upsampler 1": "unet"}
-    assert seen == [(stage, i, "last_unet" if (stage, i) == ("upsampler 1", 3) else network)
+    rows = {"prior": "transformer", "decoder": "unet", "upsampler-1": "unet"}
+    assert seen == [(stage, i, "last_unet" if (stage, i) == ("upsampler-1", 3) else network)
                     for stage, network in rows.items() for i in (1, 2, 3)]  # fmt: skip
 
 
@@ -95,8 +95,8 @@ def test_all_else_is_ready_while_the_networks_are_away(folder):
 
 def test_a_run_reads_each_network_once(folder, monkeypatch):
     """But the text encoder: it reads the caption, and the empty one for the prior and later for the decoder."""
-    cascade, read, reads = load(folder, "disk"), Plan.read, []
-    monkeypatch.setattr(Plan, "read", lambda self, name, *rest: reads.append(name) or read(self, name, *rest))
+    cascade, read, reads = load(folder, "disk"), LazyStage.read, []
+    monkeypatch.setattr(LazyStage, "read", lambda self, name, *rest: reads.append(name) or read(self, name, *rest))
     cascade.sample(CAPTIONS)
     assert reads == ["text", "transformer", "text", "unet", "unet", "last_unet"]
 
@@ -126,7 +126,7 @@ def test_offload_keeps_the_weights_and_copies_none_back(folder):
 @pytest.mark.parametrize("mode", ["offload", "disk"])
 def test_on_a_gpu_one_network_is_there(folder, mode):
     loader = OneAtATime(mode, "cuda")
-    stages = [loader.load(p) for p in plans(folder).values()]
+    stages = [loader.load(stage) for stage in lazy(folder).values()]
     cascade = UnCLIP(*stages[:3], stages[3:])
     cascade.sample(CAPTIONS, settings=SETTINGS)
     devices = {p.device.type for p in cascade.decoder.unet.parameters()}
@@ -160,23 +160,29 @@ def test_a_failed_read_leaves_no_network_half_there(folder, monkeypatch):
     cascade = load(folder, "disk")
     text = cascade.encode_text(CAPTIONS)
     with monkeypatch.context() as patch:
-        patch.setattr(Plan, "read", lambda *_: (_ for _ in ()).throw(OSError("the disk is gone")))
+        patch.setattr(LazyStage, "read", lambda *_: (_ for _ in ()).throw(OSError("the disk is gone")))
         with pytest.raises(OSError, match="the disk is gone"):
             cascade.prior.prefix(text)
     assert here(cascade) == []
     cascade.sample(CAPTIONS)
 
 
-# ---- reading ----
+# -- reading ---------------------------------------------------------------------------------------------------
+
+
+class Pile(nn.Module):
+    """Layers of 4 MB each in float32."""
+
+    def __init__(self, layers: int):
+        super().__init__()
+        self.unet = nn.ModuleList(nn.Linear(1024, 1024, bias=False) for _ in range(layers))
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells the peak of a process")
 def test_converting_takes_room_for_one_tensor_more(tmp_path):
     """Half of 96 MB stays, and only 4 MB of the file are in memory at any time."""
-    class_ = type("Pile", (nn.Module,), {"__init__": lambda self, n: (nn.Module.__init__(self), setattr(
-        self, "unet", nn.ModuleList(nn.Linear(1024, 1024, bias=False) for _ in range(n))))[0]})  # fmt: skip
-    save_file({name: torch.ones_like(t) for name, t in class_(24).state_dict().items()}, tmp_path / "file")
-    found = plan(class_, 24, [Source(tmp_path / "file", [])])
+    save_file({name: torch.ones_like(t) for name, t in Pile(24).state_dict().items()}, tmp_path / "file")
+    found = LazyStage.of(Part(Pile, 24, [Source(tmp_path / "file", [])]))
 
     def resident(kind):
         return int(Path("/proc/self/status").read_text().split(f"{kind}:")[1].split()[0]) / 1000
@@ -190,7 +196,7 @@ def test_converting_takes_room_for_one_tensor_more(tmp_path):
 def test_first_weights_are_not_drawn(folder):
     """Building a stage without memory gives it all its places, and leaves the global generator alone."""
     torch.manual_seed(0)
-    made = plans(folder)
+    made = lazy(folder)
     assert torch.equal(torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(0)))
     for name, (stage_class, config) in PARTS.items():
         expected = {key: tensor.shape for key, tensor in stage_class(config).state_dict().items()}
@@ -200,7 +206,7 @@ def test_first_weights_are_not_drawn(folder):
 
 
 def test_sizes_by_network(folder):
-    made = plans(folder)
+    made = lazy(folder)
     assert made["upsampler"].networks == ["unet", "last_unet"] and made["prior"].networks == ["transformer"]
     for name, (stage_class, config) in PARTS.items():
         numbers = sum(tensor.numel() for tensor in stage_class(config).state_dict().values())
@@ -218,7 +224,7 @@ def test_convolutions_have_their_channels_last(dtype):
 
 @pytest.mark.parametrize("dtype, last", [(torch.float32, False), (torch.bfloat16, True)])
 def test_a_narrow_network_has_them_last_in_half_precision_only(folder, dtype, last):
-    made = plans(folder)["decoder"]
+    made = lazy(folder)["decoder"]
     weights = made.read("unet", "cpu", dtype).values()
     kernels = [weight for weight in weights if weight.ndim == 4 and weight.shape[-1] > 1]
     assert kernels and not made.wide
@@ -231,7 +237,7 @@ def test_freed_memory_is_kept_when_asked_for(keep):
     """In a process of its own, because it lasts."""
     program = f"""
 import psutil, torch
-from minunclip.memory import keep_freed_memory
+from minunclip.device import keep_freed_memory
 if {keep}:
     keep_freed_memory()
 block = torch.ones(50_000_000)

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from minunclip import memory
-from minunclip.memory import MODES, best_dtype, choose, free_ram
+from minunclip.device import best_dtype, free_ram
+from minunclip.memory import MODES, choose
 
-# ---- the choice ----
+# -- the choice ------------------------------------------------------------------------------------------------
 
 GB = 10**9
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -59,7 +60,7 @@ def test_a_mode_that_does_not_exist():
         choose("ram", [1], 1, CPU)
 
 
-# ---- the machine ----
+# -- the machine -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("able", "dtype"), [
@@ -78,7 +79,7 @@ def test_a_gpu_computes_in_half_precision(monkeypatch, able, dtype):
 
 
 def test_a_container_may_have_less_than_the_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * GB))
+    monkeypatch.setattr("minunclip.device.psutil.virtual_memory", lambda: SimpleNamespace(available=64 * GB))
     assert free_ram(tmp_path / "none") == 64 * GB
     (tmp_path / "memory.max").write_text("max\n")
     assert free_ram(tmp_path) == 64 * GB

@@ -102,9 +102,22 @@ def test_prose_may_change_without_another_run():
     BUILD.keep_outputs(edited, path)
     assert outputs(edited) == outputs(read(path)) and edited.metadata == read(path).metadata
     edited = BUILD.convert(NOTEBOOKS / "source" / "00_tour.py")
-    code(edited)[0].source += "\n"
+    code(edited)[0].source += "\nimport os"
+    BUILD.keep_outputs(edited, path)
+    assert outputs(edited) == outputs(read(path))                              # and so may an import
+    edited = BUILD.convert(NOTEBOOKS / "source" / "00_tour.py")
+    code(edited)[0].source += "\nprint()"
     BUILD.keep_outputs(edited, path)
     assert outputs(edited) == []
+
+
+def test_a_new_notebook_has_all_its_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(BUILD, "HERE", tmp_path)
+    notebook = BUILD.convert(BUILD.new("12_my_topic"))
+    assert missing_parts(notebook) == [] and notebook.cells[0].source.startswith("# 12 · ")
+    for name in ("12_my_topic", "my topic", "topic"):
+        with pytest.raises(ValueError, match="choose a name such as 12_my_topic"):
+            BUILD.new(name)
 
 
 def test_the_cost_of_a_run_is_recorded_and_shown(tmp_path, monkeypatch):

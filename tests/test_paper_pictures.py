@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from paper_helpers import FEW, tiny_study, told
 
 from minunclip.manipulations import Latent
-from minunclip.metrics import VALUES
 from minunclip.paper import alike, copies, words
 from minunclip.paper.study import Study, pooled
 from minunclip.pca import PCA
-from minunclip.scenes import Scene, Thing
+from minunclip.scenes import FACTS, SCENE_FACTS, Scene, Thing, with_fact
 
 CIRCLE, SQUARE = Thing("circle", "red", "big"), Thing("square", "blue", "small")
 PAIR = Scene((CIRCLE, SQUARE), "column", "sky", "flat")         # the circle above the square
@@ -41,7 +40,7 @@ def test_a_pooled_share_counts_facts_and_draws_pictures():
     assert pooled(np.array([2, 2]), np.array([2, 2]), seed=0).interval == (1, 1)
 
 
-# ---- variations and interpolations
+# -- variations and interpolations -----------------------------------------------------------------------------
 
 
 def test_the_facts_that_a_variation_keeps(study, monkeypatch):
@@ -51,7 +50,10 @@ def test_the_facts_that_a_variation_keeps(study, monkeypatch):
     shown = told(monkeypatch, [scenes, restyled(scenes), crowds])
     again, varied, guided, other = alike.variations(study)["facts kept by a variation"]
     assert shown == [10, 10, 10]
-    share = lambda row, *facts: [row[fact].value for fact in facts]  # noqa: E731
+
+    def share(row, *facts):
+        return [row[fact].value for fact in facts]
+
     assert share(again, "scene", "kind", "style") == [1, 1, 1]
     assert share(varied, "scene", "kind", "style", "background") == [0, 1, 0, 1]
     assert share(guided, "scene", "kind", "count", "background") == [0, 0, 0, 1]
@@ -108,7 +110,7 @@ def test_an_interpolation_starts_at_one_picture_and_ends_at_the_other(study, mon
     assert torch.equal(first.x_T[0], first.x_T[8]) and not torch.equal(first.x_T[0], first.x_T[9])
 
 
-# ---- text diffs
+# -- text diffs ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", range(15))
@@ -118,18 +120,18 @@ def test_an_edit_changes_one_fact_and_its_words(study, number):
     facts = {name: (value, alike.facts_of(edit.after)[name]) for name, value in alike.facts_of(edit.before).items()}
     changed = {name: pair for name, pair in facts.items() if pair[0] != pair[1]}
     (name, (_, new)), = changed.items()
-    assert name == (edit.fact if edit.fact in ("background", "style") else f"{edit.fact} {edit.n}")
-    assert new in VALUES[edit.fact] and edit.captions[0] != edit.captions[1]
+    assert name == (edit.fact if edit.fact in SCENE_FACTS else f"{edit.fact} {edit.n}")
+    assert new == edit.value(edit.after) and new in FACTS[edit.fact] and edit.captions[0] != edit.captions[1]
     study.bench.cascade.encode_text(list(edit.captions))                # both are captions that CLIP can read
 
 
 def test_the_outcome_of_an_edit():
-    after = words.with_fact(PAIR, "colour", 1, "green")
+    after = with_fact(PAIR, "colour", "green", 1)
     edit = words.Edit("colour", 1, PAIR, after, ("", ""))
     assert edit.outcome(PAIR) == (False, 8, 8)                          # 3 facts each, one relation, two of the scene
     assert edit.outcome(after) == (True, 8, 8)
     assert edit.outcome(replace(after, style="dotted")) == (True, 7, 8)
-    assert edit.outcome(words.with_fact(PAIR, "colour", 0, "green")) == (False, 7, 8)     # the wrong thing
+    assert edit.outcome(with_fact(PAIR, "colour", "green", 0)) == (False, 7, 8)     # the wrong thing
     assert edit.outcome(replace(after, things=after.things[:1], layout="alone")) == (False, 2, 8)
 
 
@@ -160,17 +162,19 @@ def test_the_stride_of_a_change_is_counted_in_spreads(study, monkeypatch):
     z_i = study.encode(study.true_pictures([edit.before for edit in edits]))
     width = z_i.shape[1]
     spreads = torch.linspace(2, 1, width)
-    monkeypatch.setattr(words, "components_of", lambda study: PCA(torch.zeros(width), torch.eye(width), spreads**2))
+    monkeypatch.setattr(Study, "components", lambda self: PCA(torch.zeros(width), torch.eye(width), spreads**2))
     ways = {f"axis {k}": F.one_hot(torch.tensor(k), width).float().expand(len(edits), -1) for k in (0, width - 1)}
     _, first, last = (row["mean stride, in spreads"].value for row in words.strides(study, edits, z_i, ways))
     assert last / first == pytest.approx(2, rel=1e-4)
 
 
-# ---- probing and inversion
+# -- probing and inversion -------------------------------------------------------------------------------------
 
 
 def test_half_of_the_way_is_where_a_fact_is_recovered():
-    curve = lambda *shares: np.array([[10 * share, 10] for share in shares])  # noqa: E731
+    def curve(*shares):
+        return np.array([[10 * share, 10] for share in shares])
+
     assert copies.needed(curve(0.2, 0.4, 0.8, 1.0), [0, 1, 2, 4]) == pytest.approx(1.5)
     assert copies.needed(curve(0.0, 0.5, 1.0), [0, 2, 4]) == 2
     assert math.isnan(copies.needed(curve(0.5, 0.9, 0.5), [0, 2, 4]))

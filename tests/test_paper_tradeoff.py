@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from paper_helpers import tiny_study
 
-from minunclip.paper import tradeoff
+from minunclip.paper import curves, tradeoff
 from minunclip.paper.study import Variety
 
 
 def variety(fidelity, scenes, styles=1.0, n=5) -> Variety:
-    full = lambda value: np.full(n, float(value))  # noqa: E731
+    def full(value):
+        return np.full(n, float(value))
+
     return Variety(full(fidelity), full(math.log(scenes)), full(math.log(styles)))
 
 
@@ -19,8 +21,8 @@ def test_where_a_curve_comes_up_to_a_level():
     curve = np.array([0.5, 0.7, 0.9, 0.8, 0.95])
     places = {0.4: 0, 0.5: 0, 0.6: 0.5, 0.9: 2, 0.92: 3 + 0.12 / 0.15, 0.95: 4}
     for level, place in places.items():
-        assert tradeoff.reach(curve, level) == pytest.approx(place)
-    assert tradeoff.between([1, 2, 4], 1.25) == 2.5
+        assert curves.reach(curve, level) == pytest.approx(place)
+    assert curves.between([1, 2, 4], 1.25) == 2.5
 
 
 def test_models_are_compared_at_the_same_fidelity():
@@ -49,7 +51,10 @@ def test_the_ratio_has_an_interval_over_captions():
     """Captions that differ give an interval around the ratio; those that share it do not widen it."""
     rng = np.random.default_rng(0)
     base, other = rng.normal(2, 1, 40), rng.normal(1.5, 1, 40)
-    curve = lambda facts: [Variety(np.ones(40), facts, facts)]  # noqa: E731
+
+    def curve(facts):
+        return [Variety(np.ones(40), facts, facts)]
+
     shared = tradeoff.equal_fidelity({"a": curve(base), "b": curve(base - math.log(2))}, (1,))["ratio of diversity"]
     assert (shared.value, *shared.interval) == pytest.approx((2, 2, 2))
     apart = tradeoff.equal_fidelity({"a": curve(base), "b": curve(other)}, (1,))["ratio of diversity"]

@@ -1,9 +1,10 @@
-"""Attribute binding, the typographic attack, the two priors, and the page of results: cases with known answers."""
+"""Attribute binding, the typographic attack and the two priors: cases with known answers."""
 
 import json
 import math
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +14,11 @@ from paper_helpers import FEW, tiny_study, told
 from PIL import ImageFont
 
 from minunclip.ar_prior import ARPrior, ARPriorConfig
-from minunclip.paper import binding, charts, report, rivals, typography
+from minunclip.files import sha256
+from minunclip.paper import binding, rivals, typography
 from minunclip.paper.study import Study, Variety
-from minunclip.paper.suite import plain
 from minunclip.scenes import HELD_OUT, KINDS, Scene, Thing
 from minunclip.scenes.dataset import for_testing
-from minunclip.stage import sha256
 
 CIRCLE, SQUARE = Thing("circle", "red", "big"), Thing("square", "blue", "small")
 PAIR = binding.Pair(Scene((CIRCLE, SQUARE), "column", "sky", "flat"), "", "", "")
@@ -31,7 +31,7 @@ def study() -> Study:
     return tiny_study()
 
 
-# ---- attribute binding
+# -- attribute binding -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("things", "outcome"), [
@@ -88,12 +88,15 @@ def test_what_clip_prefers(study, monkeypatch):
     codes = {pair.caption: z for pair, z in zip(pairs, z_i, strict=True)}
     codes |= {pair.recoloured: -z for pair, z in zip(pairs, z_i, strict=True)}
     codes |= {pair.swapped: z for pair, z in zip(pairs, z_i, strict=True)}       # it cannot tell these two apart
-    text = lambda captions: type("Text", (), {"embed": torch.stack([codes[caption] for caption in captions])})  # noqa: E731
-    monkeypatch.setattr(study.bench.cascade.clip, "encode_text", text)
+
+    def encode_text(captions):
+        return SimpleNamespace(embed=torch.stack([codes[caption] for caption in captions]))
+
+    monkeypatch.setattr(study.bench.cascade.clip, "encode_text", encode_text)
     assert [share.value for share in binding.preferences(study, pairs, z_i).values()] == [0, 1]
 
 
-# ---- a word on a picture
+# -- a word on a picture ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", typography.WORDS)
@@ -106,7 +109,11 @@ def test_a_word_fits_and_can_be_read(word):
 def test_a_word_is_written_over_the_thing_or_below_it():
     grey = torch.zeros(3, 32, 32)
     over, below = (typography.write(grey, "star", place) for place in typography.PLACES)
-    rows = lambda picture: [y for y in range(32) if (picture[:, y] - picture[0, 0, 0]).abs().max() > 0.1]  # noqa: E731
+
+    def rows(picture):
+        """Those in which something is written."""
+        return [y for y in range(32) if (picture[:, y] - picture[0, 0, 0]).abs().max() > 0.1]
+
     assert min(rows(over)) >= 8 and max(rows(over)) <= 23 and min(rows(below)) >= 18 and max(rows(below)) >= 28
     assert over.min() < -0.7                                            # dark ink on a light picture
     assert typography.write(grey - 0.9, "star").max() > 0.7             # light ink on a dark one
@@ -164,7 +171,7 @@ def test_only_what_the_mirror_image_does_not_do_counts():
     assert [x.value for x in found.values()] == pytest.approx([0.4, 1])
 
 
-# ---- two priors
+# -- two priors ------------------------------------------------------------------------------------------------
 
 
 def test_without_weights_the_autoregressive_prior_is_missing_in_words(study, tmp_path, monkeypatch):
@@ -214,32 +221,3 @@ def test_one_prior_as_a_part_of_the_other():
     found = rivals.compared(half, whole, seed=0)
     assert [found[f"ratio of {name}"].value for name in ("fidelity", "diversity", "style variability")] == (
         pytest.approx([0.5, 1 / 3, 1]))  # fmt: skip
-
-
-# ---- figures and the page
-
-
-def test_figures_of_one_point_and_of_no_number():
-    cell = lambda value: {"value": value, "interval": [value, value], "n": 1}  # noqa: E731
-    variety = {"fidelity": cell(0.9), "diversity": cell(3.0), "style variability": cell(None)}
-    rows = [{"model": "ours", "guidance": 1, **variety}]
-    found = charts.guidance({"guidance of the decoder": rows, "the most that there can be": rows})
-    assert sorted(found) == ["fidelity-diversity", "fidelity-style"]
-    assert "ours from 3 at 0.9" in found["fidelity-diversity"].alt
-    assert "as varied as the world" in found["fidelity-style"].alt
-    assert "one thing 0.5; none nan" in charts.intervals({"one thing": cell(0.5), "none": cell(None)}, "share").alt
-
-
-def test_every_part_has_words_and_figures():
-    from minunclip import paper
-
-    names = [part.__name__ for part in paper.PARTS]
-    assert list(charts.CHARTS) and set(charts.CHARTS) == set(report.SECTIONS) == set(names) and len(set(names)) == 12
-
-
-def test_single_pieces_for_notebooks(tmp_path):
-    row = plain({"model": "ours", "n": 3})
-    (tmp_path / "part.json").write_text(json.dumps({"tables": {"a title": [row]}}))
-    assert "| ours | 3 |" in report.table("part", "a title", tmp_path).data
-    assert report.table("part", "another", tmp_path).data == report.table("none", "", tmp_path).data == report.NONE
-    assert report.figure("none", tmp_path).data == report.NONE

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from open_clip.transform import image_transform
 from PIL import Image
 
-from minunclip.photos import for_clip, for_decoder, read_picture, square
+from minunclip.images import for_clip, for_decoder, read_picture, square
 
 
 def noise(width, height, seed=0):

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import minunclip
 from minunclip.ar_prior import ARPrior
 from minunclip.manipulations import draw, invert
 from minunclip.random_weights import write_karlo
-from minunclip.unclip import UnCLIP
 
 STORED = Path(__file__).with_name("pinned_pictures.safetensors")
 CAPTIONS = ["a big red circle above a small blue square", "a cubist painting of a fish at night"]
@@ -35,7 +35,7 @@ def by_size(name: str, images: dict[int, Tensor]) -> dict[str, Tensor]:
 
 def scenes() -> dict[str, Tensor]:
     """The shipped cascade: as it is, with other settings, with the other prior, and a picture varied."""
-    cascade = UnCLIP.from_pretrained("scenes")
+    cascade = minunclip.load("scenes")
     drawing = cascade.sample(CAPTIONS, seed=7)
     found = {"scenes, z_i": drawing.z_i} | by_size("scenes", drawing.images)
     other = replace(cascade.settings, sampler="ddpm", prior_guidance=2.0, candidates=3, decoder_guidance=1.0)
@@ -51,7 +51,7 @@ def karlo(folder: Path) -> dict[str, Tensor]:
     write_karlo(folder)
     found = {}
     for memory in ("resident", "disk"):
-        cascade = UnCLIP.from_pretrained(folder, memory=memory)
+        cascade = minunclip.load(folder, memory=memory)
         few = replace(cascade.settings, prior_steps=5, decoder_steps=5, upsampler_steps=(4,))
         drawing = cascade.sample(CAPTIONS, seed=2, settings=few)
         found |= by_size(f"karlo, {memory}", drawing.images)
@@ -79,7 +79,7 @@ def test_the_same_seed_draws_the_same_picture(drawn, stored, name):
 
 
 def test_another_seed_would_be_noticed(drawn, stored):
-    other = UnCLIP.from_pretrained("scenes").sample(CAPTIONS, seed=8, size=32)
+    other = minunclip.load("scenes").sample(CAPTIONS, seed=8, size=32)
     assert (other.image - stored["scenes, 32 px"].float()).abs().max() > 50 * HALF_A_GREY_LEVEL
 
 

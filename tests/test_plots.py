@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from minunclip.plots import Picture, bars, cascade_figure, cost_table, embedding_bars, film_strip, show, to_pil
-from minunclip.samplers import Step
+from minunclip.steps import Step
 from minunclip.unclip import Drawing, Settings
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -88,7 +88,8 @@ def test_the_film_strip_runs_from_the_first_step_to_the_last():
 
 
 def test_the_cascade_stands_side_by_side():
-    drawing = Drawing(["a star"], 5, Settings(), images={64: torch.zeros(1, 3, 64, 64), 32: IMAGES[:1]})
+    images = {64: torch.zeros(1, 3, 64, 64), 32: IMAGES[:1]}
+    drawing = Drawing(["a star"], 5, Settings(), text=None, z_i=None, images=images)
     figure = cascade_figure(drawing, side=64)
     assert contains(figure.image, to_pil(IMAGES[0], 64)) and contains(figure.image, to_pil(torch.zeros(3, 64, 64)))
     assert "32, 64 pixels" in figure.alt and "seed 5" in figure.alt

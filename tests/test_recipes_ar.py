@@ -6,10 +6,9 @@ from ar_helpers import round_trip
 from helpers import TINY_CLIP, randomise
 
 from minunclip.ar_prior import ARPriorConfig
-from minunclip.batches import Batch, batches
 from minunclip.clip import CLIP
-from minunclip.recipes_prior import ARPriorRecipe, hide
-from minunclip.train import TrainConfig, Trainer
+from minunclip.training import Batch, TrainConfig, Trainer, batches
+from minunclip.training.recipes.ar_prior import ARPriorRecipe, hide
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,12 @@ import torch
 from helpers import TINY_CLIP
 from train_helpers import CONFIG
 
-from minunclip import run as run_module
-from minunclip.batches import batches
 from minunclip.clip import CLIP
-from minunclip.recipes import ClipRecipe
-from minunclip.run import run, shortened
-from minunclip.stage import read
-from minunclip.train import TrainConfig, Trainer, train
+from minunclip.commands import train as command
+from minunclip.commands.train import run, shortened
+from minunclip.files import read
+from minunclip.training import TrainConfig, Trainer, batches
+from minunclip.training.recipes import ClipRecipe
 
 
 class Small(ClipRecipe):
@@ -24,7 +23,7 @@ class Small(ClipRecipe):
 
 
 def test_run_saves_the_average_and_its_settings(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "recipe_for", lambda stage, clip: Small())
+    monkeypatch.setattr(command, "recipe_for", lambda stage, clip: Small())
     path = run("clip", "cpu", tmp_path / "clip.safetensors", workers=0)
     first = CLIP.from_pretrained(path).state_dict()
     metadata, _ = read(path)
@@ -38,26 +37,25 @@ def test_run_saves_the_average_and_its_settings(tmp_path, monkeypatch):
     state = torch.load(tmp_path / "clip.checkpoint", weights_only=True)["ema"]
     state.pop("n_averaged")
     average.load_state_dict({name.removeprefix("module."): tensor for name, tensor in state.items()})
-    Small().finish(average)                                                     # the recipe's last word
+    Small().finish(average)
     for name, tensor in average.state_dict().items():
         torch.testing.assert_close(again[name], tensor.half().float(), rtol=0, atol=0)
 
 
 def test_the_curve_goes_on_after_an_interruption(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "recipe_for", lambda stage, clip: Small())
-    trainer = Trainer(Small().build(), Small.profiles["cpu"])
+    monkeypatch.setattr(command, "recipe_for", lambda stage, clip: Small())
     checkpoint = tmp_path / "clip.checkpoint"
-    records = train(trainer.model, Small().loss, batches(Small(), CONFIG), trainer.config, checkpoint, trainer)
-    list(itertools.islice(records, 2))
+    trainer = Trainer(Small().build(), Small.profiles["cpu"], checkpoint)
+    list(itertools.islice(trainer.run(Small().loss, batches(Small(), CONFIG)), 2))
     before = [{"step": 1, "loss": 3.0, "seconds": 100.0}, {"step": 2, "loss": 2.0, "seconds": 200.0}]
-    run_module.write_curve(tmp_path / "clip.curve.json", before)
+    command.write_curve(tmp_path / "clip.curve.json", before)
     path = run("clip", "cpu", tmp_path / "clip.safetensors", workers=0)
-    curve = run_module.read_curve(tmp_path / "clip.curve.json", checkpoint)
+    curve = command.read_curve(tmp_path / "clip.curve.json", checkpoint)
     assert curve[:2] == before and [point["step"] for point in curve] == [1, 2, 3, 4]
     assert all(point["seconds"] >= 200 and point["loss"] > 0 for point in curve[2:])
     assert float(read(path)[0]["minutes"]) >= 3.3
     run("clip", "cpu", path, workers=0, fresh=True)                             # and starts anew with the training
-    curve = run_module.read_curve(tmp_path / "clip.curve.json", checkpoint)
+    curve = command.read_curve(tmp_path / "clip.curve.json", checkpoint)
     assert len(curve) == 4 and curve[0]["seconds"] < 100
 
 

@@ -18,7 +18,7 @@ def gaussian_denoiser(diffusion: Diffusion, mu: float, s: float, steps: int):
         signal, sigma = diffusion.scales(t, x_t)
         spread = signal**2 * s**2 + sigma**2  # the variance of x_t
         x_0 = mu + signal * s**2 / spread * (x_t - signal * mu)
-        prediction = diffusion.target_of(x_0, sigma / spread * (x_t - signal * mu), t)
+        prediction = diffusion.target_of(x_0, t, sigma / spread * (x_t - signal * mu))
         if not diffusion.config.learned_variance:
             return prediction
         t_prev = torch.tensor([previous[i] for i in t.tolist()])

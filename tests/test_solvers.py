@@ -6,8 +6,7 @@ from helpers import tiny_cascade
 from solver_helpers import MEANS, STDS, WEIGHTS, mixture, process
 
 from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import SAMPLERS, ddpm, generators, last, noise_stream
-from minunclip.solvers import analytic
+from minunclip.samplers import SAMPLERS, analytic, ddpm, generators, last, noise_stream
 from minunclip.steps import timesteps
 from minunclip.unclip import Settings
 

@@ -8,13 +8,14 @@ import torch
 from helpers import TINY_CLIP, TINY_DECODER, TINY_PRIOR, randomise, ship, tiny_folder, tiny_upsampler
 from safetensors.torch import save_file
 
+import minunclip
 from minunclip.clip import CLIP, CLIPConfig
 from minunclip.decoder import Decoder
+from minunclip.files import STAGES, read, sha256, verify, weights_folder
 from minunclip.judge import Judge, JudgeConfig
 from minunclip.prior import DiffusionPrior
-from minunclip.stage import STAGES, config_from, read, sha256, verify, weights_folder
+from minunclip.stage import config_from
 from minunclip.upsampler import Upsampler
-from minunclip.weights import load_cascade
 
 KINDS = {
     CLIP: TINY_CLIP, DiffusionPrior: TINY_PRIOR, Decoder: TINY_DECODER,
@@ -157,7 +158,7 @@ def test_a_failing_save_leaves_nothing_behind(prior, tmp_path, monkeypatch):
 def test_a_failing_save_keeps_the_old_file(prior, tmp_path, monkeypatch):
     path = prior.save(tmp_path / "prior.safetensors")
     before = sha256(path)
-    monkeypatch.setattr("minunclip.stage.os.replace", lambda *paths: (_ for _ in ()).throw(OSError("denied")))
+    monkeypatch.setattr("minunclip.files.os.replace", lambda *paths: (_ for _ in ()).throw(OSError("denied")))
     prior.std.fill_(1)
     with pytest.raises(OSError, match="denied"):
         prior.save(path)
@@ -178,17 +179,17 @@ def test_a_place_that_cannot_be_written_is_named(prior, tmp_path):
 def test_every_shipped_file_is_checked(tmp_path, monkeypatch):
     folder = tiny_folder(tmp_path)
     ship(monkeypatch, folder)
-    assert len(load_cascade("scenes").sizes) == 3
+    assert len(minunclip.load("scenes").sizes) == 3
     for path in sorted(folder.glob("*.safetensors")):
         whole = path.read_bytes()
         changed = bytearray(whole)
         changed[-1] ^= 1  # one bit of one weight
         path.write_bytes(changed)
         with pytest.raises(ValueError) as error:
-            load_cascade("scenes") if path.stem != "judge" else Judge.from_pretrained("scenes")
+            minunclip.load("scenes") if path.stem != "judge" else Judge.from_pretrained("scenes")
         assert "its SHA-256 differs" in one_line(error, path)
         path.write_bytes(whole)
-    load_cascade("scenes")
+    minunclip.load("scenes")
 
 
 def test_a_missing_shipped_file_is_named(tmp_path, monkeypatch):
@@ -196,19 +197,19 @@ def test_a_missing_shipped_file_is_named(tmp_path, monkeypatch):
     ship(monkeypatch, folder)
     (folder / "decoder.safetensors").unlink()
     with pytest.raises(FileNotFoundError) as error:
-        load_cascade("scenes")
+        minunclip.load("scenes")
     one_line(error, folder / "decoder.safetensors")
     (folder / "SHA256.json").unlink()
     with pytest.raises(FileNotFoundError) as error:
-        load_cascade("scenes")
+        minunclip.load("scenes")
     one_line(error, folder / "SHA256.json")
 
 
 def test_an_unknown_name_is_refused_with_a_suggestion():
     with pytest.raises(ValueError, match="there is no model 'scene': did you mean 'scenes'"):
-        load_cascade("scene")
+        minunclip.load("scene")
     with pytest.raises(ValueError, match="there is no model 'xyz': try 'scenes'"):
-        load_cascade("xyz")
+        minunclip.load("xyz")
 
 
 def test_what_is_shipped_is_whole():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minunclip.scenes import VOCABULARY
-from minunclip.tokenizer import BytePairTokenizer, CutWarning, WordTokenizer
+from minunclip.text import BytePairTokenizer, CutWarning, WordTokenizer
 
 TOKENIZER = WordTokenizer(VOCABULARY)
 words = st.lists(st.sampled_from(VOCABULARY), max_size=30)
@@ -75,7 +75,7 @@ def byte_pairs():
     return BytePairTokenizer()
 
 
-@pytest.mark.filterwarnings("ignore::minunclip.tokenizer.CutWarning")
+@pytest.mark.filterwarnings("ignore::minunclip.text.CutWarning")
 def test_byte_pairs_equal_open_clip(byte_pairs):
     ours = byte_pairs(AWKWARD)
     assert ours.shape == (len(AWKWARD), 77) and ours.dtype == torch.int64
@@ -84,7 +84,7 @@ def test_byte_pairs_equal_open_clip(byte_pairs):
     assert byte_pairs.size == 49408
 
 
-@pytest.mark.filterwarnings("ignore::minunclip.tokenizer.CutWarning")
+@pytest.mark.filterwarnings("ignore::minunclip.text.CutWarning")
 def test_byte_pairs_end_with_the_highest_id_even_when_cut(byte_pairs):
     ids = byte_pairs(["a red star", "word " * 100])
     assert ids.max(dim=1).values.tolist() == [byte_pairs.size - 1] * 2
@@ -106,7 +106,7 @@ def test_a_very_long_rest_is_shortened(byte_pairs):
     assert len(str(record[0].message)) < 500
 
 
-@pytest.mark.filterwarnings("ignore::minunclip.tokenizer.CutWarning")
+@pytest.mark.filterwarnings("ignore::minunclip.text.CutWarning")
 def test_a_shorter_context_cuts_earlier():
     ids = BytePairTokenizer(8)(["a red star", "word " * 100])
     assert torch.equal(ids, open_clip.tokenize(["a red star", "word " * 100], context_length=8))

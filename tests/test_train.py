@@ -8,9 +8,9 @@ import torch
 from helpers import normal
 from train_helpers import CONFIG, Recipe, assert_same, build, loss, trained
 
-from minunclip.batches import batches
-from minunclip.recipes import ClipRecipe
-from minunclip.train import TrainConfig, Trainer, learning_rate, train
+from minunclip.training import TrainConfig, Trainer, batches
+from minunclip.training.recipes import ClipRecipe
+from minunclip.training.trainer import learning_rate
 
 # ---- resumption
 
@@ -25,8 +25,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, stop):
     assert_same(resumed, whole)
     saved = stop - stop % CONFIG.save_every
     assert [record.step for record in rest] == list(range(saved + 1, 11))
-    strip = lambda records: [replace(record, seconds=0.0) for record in records]  # noqa: E731
-    assert strip(first[:saved] + rest) == strip(records)
+
+    def timeless(records):
+        return [replace(record, seconds=0.0) for record in records]
+
+    assert timeless(first[:saved] + rest) == timeless(records)
 
 
 def test_the_comparison_notices_another_random_state(tmp_path):
@@ -50,9 +53,8 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path):
 
 
 def test_checkpoints_appear_at_their_steps_and_at_the_end(tmp_path):
-    checkpoint, trainer = tmp_path / "new" / "run.checkpoint", Trainer(build(), CONFIG)
-    found = []
-    for record in train(trainer.model, loss, batches(Recipe, CONFIG), CONFIG, checkpoint, trainer):
+    checkpoint, found = tmp_path / "new" / "run.checkpoint", []
+    for record in Trainer(build(), CONFIG, checkpoint).run(loss, batches(Recipe, CONFIG)):
         saved = torch.load(checkpoint, weights_only=True)["step"] if checkpoint.exists() else 0
         found.append((record.step, saved))
     assert found == [(step, 10 if step == 10 else step - step % 3) for step in range(1, 11)]
@@ -63,12 +65,13 @@ def test_checkpoints_appear_at_their_steps_and_at_the_end(tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(tmp_path):
-    checkpoint, trainer = tmp_path / "run.checkpoint", Trainer(build(), CONFIG)
+    checkpoint = tmp_path / "run.checkpoint"
+    trainer = Trainer(build(), CONFIG, checkpoint)
 
     def sick(model, batch, rng):
         return loss(model, batch, rng) * (math.nan if trainer.step == 5 else 1)
 
-    records = train(trainer.model, sick, batches(Recipe, CONFIG), CONFIG, checkpoint, trainer)
+    records = trainer.run(sick, batches(Recipe, CONFIG))
     with pytest.raises(FloatingPointError, match="the loss became nan at step 5") as error:
         list(records)
     assert "\n" not in str(error.value)
@@ -115,7 +118,7 @@ def test_a_failing_save_keeps_the_last_checkpoint(tmp_path, monkeypatch):
         path.write_bytes(b"half of it")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("minunclip.train.torch.save", full)
+    monkeypatch.setattr("minunclip.training.trainer.torch.save", full)
     with pytest.raises(OSError, match="no space left"):
         trainer.save(checkpoint)
     assert checkpoint.read_bytes() == before and list(tmp_path.iterdir()) == [checkpoint]
@@ -157,7 +160,7 @@ def test_the_first_step_equals_adamw_with_clipping():
 
 def test_the_average_is_its_closed_form():
     trainer, history = Trainer(build(), CONFIG), []
-    for _ in train(trainer.model, loss, batches(Recipe, CONFIG), CONFIG, trainer=trainer):
+    for _ in trainer.run(loss, batches(Recipe, CONFIG)):
         history.append(trainer.model[0].weight.detach().clone())
     shares = [0.9**9, *(0.1 * 0.9 ** (9 - k) for k in range(1, 10))]  # the first step counts as the start
     assert sum(shares) == pytest.approx(1)
@@ -178,6 +181,6 @@ def test_batches_start_where_they_should():
 
 def test_the_order_of_scenes_does_not_depend_on_the_start():
     config = TrainConfig(steps=3, batch=2)
-    (_, last), (again,) = list(batches(ClipRecipe, config)(1)), list(batches(ClipRecipe, config)(2))
+    (_, last), (again,) = list(batches(ClipRecipe(), config)(1)), list(batches(ClipRecipe(), config)(2))
     assert last.captions == again.captions and torch.equal(last.images, again.images)
-    assert last.scenes == [ClipRecipe.dataset[i].scene for i in (4, 5)]
+    assert [item.scene for item in last.items] == [ClipRecipe.dataset[i].scene for i in (4, 5)]

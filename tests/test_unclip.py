@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import normal, randomise, tiny_cascade
+from helpers import normal, randomise, tiny_cascade, tiny_upsampler
 
+import minunclip
 from minunclip.ar_prior import ARPrior, ARPriorConfig
-from minunclip.unclip import STAGES, Settings, UnCLIP, best_of
+from minunclip.unclip import Settings, UnCLIP, best_of
+from minunclip.upsampler import Upsampler
 
 CAPTIONS = ["a red star", "a big blue fish above a small green moon", "a heart at night"]
+STAGES = ("prior", "decoder", "upsampler-1", "upsampler-2")
 CLOSE = {"rtol": 1e-3, "atol": 1e-4}  # a batch sums in another order than a single row
 
 
@@ -59,10 +62,10 @@ def test_a_caption_alone_is_drawn_as_in_a_batch(cascade, sampler):
 
 def test_the_noise_of_a_stage_does_not_depend_on_other_settings(cascade):
     """More candidates or steps leave the first candidate's noise and the decoder's as they are."""
-    one = next(cascade._noise((2, 12), 7, "prior", 1))
-    three = next(cascade._noise((6, 12), 7, "prior", 3))
+    one = next(cascade.noise((2, 12), 7, "prior", 1))
+    three = next(cascade.noise((6, 12), 7, "prior", 3))
     assert torch.equal(one, three[::3])
-    firsts = [next(cascade._noise((2, 12), 7, stage)) for stage in STAGES]
+    firsts = [next(cascade.noise((2, 12), 7, stage)) for stage in STAGES]
     assert len({tuple(row.tolist()) for noise in firsts for row in noise}) == 8
 
 
@@ -70,7 +73,7 @@ def recorded(cascade, captions, seed):
     """The noise that `sample` draws, by stage."""
     s, n, b = cascade.settings, cascade.settings.candidates, len(captions)
     shapes = [(n * b, 12), (b, 3, 32, 32), (b, 3, 64, 64), (b, 3, 128, 128)]
-    streams = [cascade._noise(shape, seed, stage, n if stage == "prior" else 1)
+    streams = [cascade.noise(shape, seed, stage, n if stage == "prior" else 1)
                for stage, shape in zip(STAGES, shapes, strict=True)]  # fmt: skip
     counts = (s.prior_steps, s.decoder_steps, *s.upsampler_steps)
     return {stage: [next(stream) for _ in range(count)]
@@ -100,20 +103,44 @@ def test_a_smaller_size_stops_early_and_changes_nothing_else(cascade):
 
 @pytest.mark.parametrize("size", [32, 64, None])
 def test_stream_yields_once_per_step_of_each_stage(cascade, size):
-    counts = {"prior": 3, "decoder": 4, "upsampler 1": 2, "upsampler 2": 3}
+    counts = {"prior": 3, "decoder": 4, "upsampler-1": 2, "upsampler-2": 3}
     counts = dict(list(counts.items())[: {32: 2, 64: 3, None: 4}[size]])
     found = [(p.stage, p.done, p.total) for p in cascade.stream(["a star"], size=size)]
     assert found == [(stage, i, n) for stage, n in counts.items() for i in range(1, n + 1)]
 
 
-def test_a_drawing_fills_while_it_is_drawn(cascade):
-    for progress in cascade.stream(["a star"]):
-        drawing = progress.drawing
-        finished = progress.done == progress.total
-        assert (drawing.z_i is not None) == (progress.stage != "prior" or finished)
-        decoded = progress.stage.startswith("upsampler") or (progress.stage == "decoder" and finished)
-        assert (32 in drawing.images) == decoded
-        assert drawing.steps == dict.fromkeys(drawing.steps, [])
+def test_a_stream_returns_the_drawing_when_it_ends(cascade):
+    stream = cascade.stream(CAPTIONS, 7)
+    assert not hasattr(stream, "result")
+    progress = list(stream)
+    same(stream.result, cascade.sample(CAPTIONS, seed=7))
+    assert stream.result.steps == {} and len(progress) == sum(cascade.stages().values())
+
+
+@torch.no_grad()
+def test_the_stages_one_by_one_are_the_cascade(cascade):
+    """Each stage's last step is what it returns, and the next stage takes it."""
+    whole, text = cascade.sample(CAPTIONS, seed=7, keep_steps=True), cascade.encode_text(CAPTIONS)
+    z_i = cascade.embed(text, seed=7).finish()
+    assert torch.equal(z_i, whole.z_i)
+    image = cascade.decode(z_i, text, seed=7).finish()
+    assert torch.equal(image, whole.images[32])
+    for number, side in enumerate((64, 128)):
+        image = cascade.upsample(image, number, seed=7).finish()
+        assert torch.equal(image, whole.images[side])
+        assert torch.equal(image, whole.steps[f"upsampler-{number + 1}"][-1].x_t.clamp(-1, 1))
+
+
+def test_a_third_upsampler_is_drawn_with_or_asked_for(cascade):
+    third = randomise(Upsampler(tiny_upsampler(128, 256)), 5)
+    more = UnCLIP(cascade.clip, cascade.prior, cascade.decoder, [*cascade.upsamplers, third])
+    more.settings = replace(cascade.settings, upsampler_steps=(2, 3, 2))
+    drawing = more.sample(["a star"], seed=7)
+    assert drawing.image.shape[-1] == 256 and list(more.stages()) == [*STAGES, "upsampler-3"]
+    torch.testing.assert_close(drawing.images[128], cascade.sample(["a star"], seed=7).image, **CLOSE)
+    with pytest.raises(ValueError, match=r"upsampler_steps is \(2, 3\), and 256 pixels take 3 upsamplers"):
+        more.sample(["a star"], settings=cascade.settings)
+    assert more.sample(["a star"], size=128, settings=cascade.settings).image.shape[-1] == 128
 
 
 def test_keep_steps_keeps_every_step(cascade):
@@ -122,7 +149,7 @@ def test_keep_steps_keeps_every_step(cascade):
         zip(STAGES, (3, 4, 2, 3), strict=True)
     )
     assert [step.t for step in drawing.steps["prior"]] == [999, 500, 0]
-    for stage, side in (("decoder", 32), ("upsampler 1", 64), ("upsampler 2", 128)):
+    for stage, side in (("decoder", 32), ("upsampler-1", 64), ("upsampler-2", 128)):
         assert torch.equal(drawing.steps[stage][-1].x_t.clamp(-1, 1), drawing.images[side])
 
 
@@ -225,7 +252,7 @@ def test_noise_that_runs_out_is_refused(cascade):
 
 
 def test_the_shipped_cascade_draws_a_finite_picture():
-    cascade = UnCLIP.from_pretrained("scenes")
+    cascade = minunclip.load("scenes")
     settings = replace(cascade.settings, prior_steps=3, decoder_steps=3, upsampler_steps=(2, 2))
     drawing = cascade.sample(["a red star"], size=128, settings=settings)
     assert drawing.image.shape == (1, 3, 128, 128) and drawing.image.isfinite().all()

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unet_helpers import TINY_SR, TOLERANCE, diffusers_super_resolution, renamed
 
-from minunclip import degrade
 from minunclip.diffusion import DiffusionConfig
+from minunclip.training import degrade
 from minunclip.unet import UNetConfig
 from minunclip.upsampler import PAPER_1024, Upsampler, UpsamplerConfig, upsample
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minunclip.tokenizer import WordTokenizer
+from minunclip.text import WordTokenizer
 from minunclip.unclip import Drawing, Settings
 from minunclip.widgets import GuidanceExplorer, guidance_grid
 
@@ -26,7 +26,8 @@ class Cascade:
         if self.explorer:
             self.seen.append((self.explorer.button.disabled, self.explorer.button.description))
         grey = torch.tensor(seed / 10 + settings.decoder_guidance / 100)
-        return Drawing(captions, seed, settings, images={size: grey.expand(1, 3, size, size)})
+        images = {size: grey.expand(1, 3, size, size)}
+        return Drawing(captions, seed, settings, text=None, z_i=None, images=images)
 
 
 def links():
@@ -59,7 +60,7 @@ def explorer():
     return explorer
 
 
-# ---- the grid ----
+# -- the grid --------------------------------------------------------------------------------------------------
 
 
 def test_the_grid_works_in_the_browser_alone(grid):
@@ -91,7 +92,7 @@ def test_an_empty_grid_is_an_error():
         guidance_grid({}, "a star")
 
 
-# ---- the explorer ----
+# -- the explorer ----------------------------------------------------------------------------------------------
 
 
 def test_the_explorer_draws_what_its_controls_say(explorer):

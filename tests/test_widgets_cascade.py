@@ -32,7 +32,7 @@ def page(name):
 
 TABLE = {row: {column: page(f"{row}{column}") for column in "xyz"} for row in "ab"}
 
-# ---- pages with two names each ----
+# -- pages with two names each ---------------------------------------------------------------------------------
 
 
 def test_two_sliders_choose_a_page_in_the_browser_alone():
@@ -56,7 +56,7 @@ def test_rows_of_other_columns_are_an_error(pages):
         crossed(pages, ("row", "column"), page("still"))
 
 
-# ---- the knobs' place ----
+# -- the knobs' place ------------------------------------------------------------------------------------------
 
 
 def test_measured_settings_are_themselves_and_others_lie_between():
@@ -102,7 +102,7 @@ def test_the_grid_has_a_page_for_every_setting(judge):
     assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).height > 500
 
 
-# ---- live ----
+# -- live ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -112,7 +112,11 @@ def explorer(judge):
 
 def test_both_knobs_reach_the_cascade(explorer, monkeypatch):
     calls, sample = [], explorer.cascade.sample
-    spy = lambda *args, **how: calls.append((args, how)) or sample(*args, **how)  # noqa: E731
+
+    def spy(*args, **how):
+        calls.append((args, how))
+        return sample(*args, **how)
+
     monkeypatch.setattr(explorer.cascade, "sample", spy)
     before = explorer.picture.value
     explorer.prior.value, explorer.decoder.value = 3, 2.5
@@ -138,7 +142,7 @@ def test_mistakes_are_shown_and_not_raised(explorer):
     assert not explorer.button.disabled and not torch.is_inference_mode_enabled()
 
 
-# ---- few bytes ----
+# -- few bytes -------------------------------------------------------------------------------------------------
 
 
 def test_a_light_picture_keeps_its_rare_colours():

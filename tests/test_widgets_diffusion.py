@@ -63,7 +63,7 @@ def has_labelled_field(explorer, slider):
     assert slider.continuous_update is False
 
 
-# ---- how much noise ----
+# -- how much noise --------------------------------------------------------------------------------------------
 
 
 def test_a_page_tells_the_shares_of_both_schedules():
@@ -117,19 +117,19 @@ def test_the_button_draws_again(noises):
     assert noises.picture.value == before and not noises.button.disabled
 
 
-# ---- guidance in the plane ----
+# -- guidance in the plane -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("label, w", [(0, 1), (1, 1), (1, 2.0)])
 def test_samples_end_where_the_denoiser_leads(label, w):
     x, y = (w * CENTRES[label]).tolist()
-    alt = field_page(POINT, World(), DATA, label, "there", w).alt
+    alt = field_page(POINT, World(), DATA, label=label, name="there", w=w).alt
     assert f"400 samples around ({x:.2f}, {y:.2f}), 0.00 wide" in alt and f"Guidance {w:g} for there" in alt
 
 
 def test_a_field_is_asked_at_its_timesteps_and_guidance():
     world = World()
-    field_page(POINT, world, DATA, 1, "there", 3.0, ts=(800, 50), steps=4)
+    field_page(POINT, world, DATA, label=1, name="there", w=3.0, ts=(800, 50), steps=4)
     fields, samples = [call for call in world.asked if call[3] == 144], [call for call in world.asked if call[3] == 400]
     assert fields == [(1, 3.0, 800, 144), (1, 3.0, 50, 144)]
     assert [call[2] for call in samples] == [999, 666, 333, 0] and {call[:2] for call in samples} == {(1, 3.0)}
@@ -137,14 +137,14 @@ def test_a_field_is_asked_at_its_timesteps_and_guidance():
 
 def test_a_page_of_the_field_depends_on_all_that_it_is_told():
     def page(label=0, w=1.0, ts=(500,), seed=0):
-        return field_page(POINT, World(), DATA, label, "a", w, ts, 3, seed).png()
+        return field_page(POINT, World(), DATA, label=label, name="a", w=w, ts=ts, steps=3, seed=seed).png()
 
     assert page() == page()
     assert len({page(), page(label=1), page(w=2.0), page(ts=(100,)), page(seed=1)}) == 5
 
 
 def test_the_field_grid_works_in_the_browser_alone():
-    grid = field_grid(POINT, World(), DATA, 0, "<here>", scales=(0, 1.5, 3))
+    grid = field_grid(POINT, World(), DATA, label=0, name="<here>", scales=(0, 1.5, 3))
     pages = works_alone(grid, ["0", "1.5", "3"])
     assert all(f"Guidance {w} for &lt;here&gt;:" in page for w, page in zip(("0", "1.5", "3"), pages, strict=True))
     data, metadata = bundle(grid)

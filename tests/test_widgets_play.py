@@ -54,7 +54,7 @@ def same(images, expected):
     return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(images, expected, strict=True))
 
 
-# ---- the pages ----
+# -- the pages -------------------------------------------------------------------------------------------------
 
 
 def test_variations_have_a_page_for_each_picture_and_eta(cascade, pictures, latents, seen):
@@ -81,7 +81,7 @@ def test_changes_stand_beside_the_picture(pictures, seen):
     assert pages["colour"]["0.2"].alt == "colour, theta 0.2."
 
 
-# ---- live ----
+# -- live ------------------------------------------------------------------------------------------------------
 
 
 def test_a_variation_is_the_librarys(cascade, pictures, latents, seen):
@@ -105,13 +105,13 @@ def test_slerp_goes_to_the_other_picture(cascade, pictures, latents, seen):
 def test_a_text_diff_says_what_it_did(cascade, pictures, latents, seen):
     explorer = TextDiffExplorer(cascade, pictures, latents, base="a red star", new="a blue star")
     explorer.theta.value = 0.4
-    expected = text_diff(cascade, latents[:1], ["a blue star"], ["a red star"], 0.4, between_pictures)
+    expected = text_diff(cascade, latents[:1], ["a blue star"], ["a red star"], theta=0.4, direction=between_pictures)
     assert same(seen[-1][1:], draw(cascade, expected, steps=STEPS)) and "prior" in explorer.status.value
     explorer.way.value = "z_t"
-    expected = text_diff(cascade, latents[:1], ["a blue star"], ["a red star"], 0.4)
+    expected = text_diff(cascade, latents[:1], ["a blue star"], ["a red star"], theta=0.4)
     assert same(seen[-1][1:], draw(cascade, expected, steps=STEPS)) and "prior" not in explorer.status.value
     explorer.base.value = " "
-    expected = text_diff(cascade, latents[:1], ["a blue star"], None, 0.4)
+    expected = text_diff(cascade, latents[:1], ["a blue star"], None, theta=0.4)
     assert same(seen[-1][1:], draw(cascade, expected, steps=STEPS)) and "nothing" in explorer.status.value
 
 

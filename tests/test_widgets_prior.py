@@ -30,7 +30,7 @@ def cascade():
     return tiny_cascade()
 
 
-# ---- the two numbers ----
+# -- the two numbers -------------------------------------------------------------------------------------------
 
 
 def test_fit_is_the_mean_cosine():
@@ -45,12 +45,12 @@ def test_variety_is_a_share_of_the_clouds_spread():
     assert variety(CLOUD[:1].repeat(3, 1), CLOUD) == 0
 
 
-# ---- a page ----
+# -- a page ----------------------------------------------------------------------------------------------------
 
 
 def test_a_page_tells_what_it_shows(cascade):
     z_i = CLOUD[:6]
-    page = prior_page(cascade, z_i, "a red star", "guidance 2, seed 5", CLOUD)
+    page = prior_page(cascade, z_i, "a red star", told="guidance 2, seed 5", cloud=CLOUD)
     cosine, spread = fit(z_i, cascade.encode_text(["a red star"]).embed), variety(z_i, CLOUD)
     assert "6 pictures for 'a red star', guidance 2, seed 5" in page.alt
     assert f"cosine of z_i and z_t {cosine:.2f}" in page.alt and f"z_i {spread:.2f} of that" in page.alt
@@ -60,7 +60,7 @@ def test_the_map_puts_each_embedding_on_the_principal_axes_of_the_cloud(cascade,
     shown = []
     monkeypatch.setattr("matplotlib.axes.Axes.scatter", lambda self, x, y, **how: shown.append((how["label"], x, y)))
     monkeypatch.setattr("matplotlib.axes.Axes.legend", lambda self, **how: None)
-    prior_page(cascade, CLOUD[:3], "a red star", "", 2 + CLOUD)
+    prior_page(cascade, CLOUD[:3], "a red star", told="", cloud=2 + CLOUD)
     places = {label: torch.stack([torch.as_tensor(x), torch.as_tensor(y)]) for label, x, y in shown}
     cloud, drawn, z_t = places["true z_i"], places["drawn z_i"], places["z_t"]
     assert cloud.shape == (2, 40) and drawn.shape == (2, 3) and z_t.shape == (2, 1)
@@ -75,16 +75,17 @@ def test_the_decoder_is_told_no_caption(cascade, monkeypatch):
     told = []
     monkeypatch.setattr("minunclip.widgets_prior.decode", lambda cascade, z_i, captions, seed: told.append(
         (captions, seed)) or torch.zeros(len(z_i), 3, 32, 32))  # fmt: skip
-    prior_page(cascade, CLOUD[:3], "a red star", "", CLOUD, seed=9)
+    prior_page(cascade, CLOUD[:3], "a red star", told="", cloud=CLOUD, seed=9)
     assert told == [(["", "", ""], 9)]
 
 
-# ---- the grid ----
+# -- the grid --------------------------------------------------------------------------------------------------
 
 
 def test_the_grid_works_in_the_browser_alone(cascade):
     prior = Prior()
-    label, knobs, stack = prior_grid(cascade, prior, "a red star", (0, 0.5, 2), "guidance", CLOUD, count=2).children
+    grid = prior_grid(cascade, prior, "a red star", (0, 0.5, 2), name="guidance", cloud=CLOUD, count=2)
+    label, knobs, stack = grid.children
     slider, choice = knobs.children
     assert label.value == "a red star" and isinstance(stack, widgets.Stack)
     assert linked(slider, "index", stack, "selected_index") and linked(slider, "index", choice, "index")
@@ -96,13 +97,13 @@ def test_the_grid_works_in_the_browser_alone(cascade):
 
 
 def test_the_grid_has_a_still_for_pages_without_widgets(cascade):
-    grid = prior_grid(cascade, Prior(), "a red star", (0, 1, 2), "temperature", CLOUD, count=2)
+    grid = prior_grid(cascade, Prior(), "a red star", (0, 1, 2), name="temperature", cloud=CLOUD, count=2)
     data, metadata = bundle(grid)
     assert "temperature 0, seed 0" in metadata["image/png"]["alt"] and "temperature 2" in metadata["image/png"]["alt"]
     assert data["image/png"] and '<img alt="' in data["text/html"]
 
 
-# ---- the explorer ----
+# -- the explorer ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import torch
 from helpers import normal
 from torch import Tensor, nn
 
-from minunclip.batches import batches
-from minunclip.train import TrainConfig, Trainer, train
+from minunclip.training import TrainConfig, Trainer, batches
 
 CONFIG = TrainConfig(steps=10, batch=4, lr=1e-2, warmup=3, ema=0.9, bf16=False, save_every=3)
 
@@ -39,8 +38,8 @@ def loss(model: nn.Module, batch: Tensor, rng: torch.Generator) -> Tensor:
 
 def trained(steps: int | None = None, checkpoint=None, seed: int = 0, config=CONFIG) -> tuple[Trainer, list]:
     """Train, perhaps stopping after so many steps by closing the generator."""
-    trainer = Trainer(build(seed), config)
-    records = train(trainer.model, loss, batches(Recipe, config), config, checkpoint, trainer)
+    trainer = Trainer(build(seed), config, checkpoint)
+    records = trainer.run(loss, batches(Recipe, config))
     seen = list(itertools.islice(records, steps))
     records.close()
     return trainer, seen

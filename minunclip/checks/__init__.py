@@ -1,6 +1,6 @@
-"""The answers behind the exercises: `checks.effective_number(effective_number)` says whether yours is right.
+"""The exercises of the notebooks: `checks.effective_number(effective_number)` says whether your function is right.
 
-One module for each notebook; the names of all exercises meet here, so no two may be the same.
+There is one module for each notebook. All exercises can be found here, so no two may have the same name.
 """
 
 from .ar_prior import components_needed, next_token_loss, one_more, pick_bucket, to_buckets

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..metrics import resamples
+from ..statistics import resamples
 from .core import exercise, normal
 
 

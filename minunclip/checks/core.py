@@ -25,29 +25,26 @@ Rules = dict[str, Callable[..., bool]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """kind: "empty" (not filled in yet), "wrong" or "right"; text: what the learner reads."""
+    """The answer to a learner."""
 
-    kind: str
-    text: str
+    kind: str                               # "empty" (not filled in yet), "wrong" or "right"
+    text: str                               # what the learner reads
 
 
 @dataclass(frozen=True)
 class Check:
-    """An exercise: our function, and the inputs on which the learner's must agree with it.
+    """An exercise: our function, and the inputs on which the learner's must agree with it."""
 
-    reference  our function; its name is the exercise's, its parameters are the stub's
-    cases      () -> the inputs, a tuple of arguments each, made anew by each call, so that no function spoils them
-    tolerance  numbers may differ by tolerance * (1 + |ours|)
-    rules      {"what must be true of an answer": (answer, *arguments) -> bool}: a hint for answers that are wrong
-    """
-
-    reference: Callable
-    cases: Cases
-    tolerance: float = 1e-5
-    rules: Rules = field(default_factory=dict)
+    reference: Callable                         # our function; it has the exercise's name and the stub's parameters
+    cases: Cases                                # () -> the inputs, a tuple of arguments each; each call makes new ones,
+                                                # so that a function which changes its arguments does no harm
+    tolerance: float = 1e-5                     # numbers may differ by tolerance * (1 + |ours|)
+    rules: Rules = field(default_factory=dict)  # {"what must be true of an answer": (answer, *arguments) -> bool};
+                                                # a wrong answer that breaks a rule is told so
 
     @property
     def name(self) -> str:
+        """The name of the exercise."""
         return self.reference.__name__
 
     def __call__(self, function: Callable) -> None:
@@ -77,7 +74,7 @@ class Check:
         try:
             answer = function(*mine)
         except Exception as error:
-            if isinstance(error, NotImplementedError) and not str(error):   # PyTorch raises it with a message
+            if isinstance(error, NotImplementedError) and not str(error):   # PyTorch's own have a message
                 raise Unfilled from None
             return [f"  your function stopped with {type(error).__name__}: {error}", *_line_of(error, function)]
         expected = self.reference(*ours)
@@ -101,7 +98,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-# -- what differs --------------------------------------------------------------------------------------------
+# -- what differs ----------------------------------------------------------------------------------------------
 
 
 def difference(found, expected, tolerance: float = 1e-5) -> str:
@@ -180,11 +177,11 @@ def _float64(array: Tensor | np.ndarray) -> np.ndarray:
     return (array.detach().cpu().double().numpy() if isinstance(array, Tensor) else array).astype(np.float64)
 
 
-# -- in words ------------------------------------------------------------------------------------------------
+# -- in words --------------------------------------------------------------------------------------------------
 
 
 def told(value) -> str:
-    """A value as a learner wants to read it: all of a small one, the gist of a large one."""
+    """A value as text for a learner: all of a small one, only shape and range of a large one."""
     if isinstance(value, Tensor | np.ndarray):
         numbers = _float64(value)
         if numbers.size <= 12:

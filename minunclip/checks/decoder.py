@@ -42,14 +42,14 @@ def film(h: Tensor, time: Tensor) -> Tensor:
 
 
 def _attended() -> list[tuple]:
-    def case(b: int, n: int, m: int, d: int, seed: int) -> tuple:
+    def case(b: int, n: int, m: int, d: int, *, seed: int) -> tuple:
         mask = normal(b, m, seed=seed + 5) > 0
         mask[:, 0] = True
         return (normal(b, n, d, seed=seed), normal(b, n, d, seed=seed + 1), normal(b, n, d, seed=seed + 2),
                 normal(b, m, d, seed=seed + 3), normal(b, m, d, seed=seed + 4), mask)  # fmt: skip
 
-    all_seen = (*case(1, 2, 3, 4, 20)[:5], torch.ones(1, 3, dtype=torch.bool))
-    return [all_seen, case(2, 4, 3, 6, 1), case(3, 5, 7, 2, 10)]
+    all_seen = (*case(1, 2, 3, 4, seed=20)[:5], torch.ones(1, 3, dtype=torch.bool))
+    return [all_seen, case(2, 4, 3, 6, seed=1), case(3, 5, 7, 2, seed=10)]
 
 
 @exercise(_attended, rules={

@@ -1,63 +1,7 @@
-"""`minunclip evaluate --suite paper`: what unCLIP's evaluation found, measured where the truth is known.
+"""The paper's findings, measured where the truth is known."""
 
-Each part is a function of a Study that returns what it found; PARTS names them all. All pictures are the decoder's,
-and what they show is what the judge reads. A notebook shows single pieces of the results with `table` and `figure`.
-"""
-
-from __future__ import annotations
-
-from dataclasses import asdict
-from pathlib import Path
-
-from ..draw import best_device, save_png
-from ..evaluate import Bench, machine, write
-from ..judge import Judge
-from ..scenes import Scenes
-from ..stage import PACKAGE
-from ..unclip import UnCLIP
-from .alike import interpolations, variations
-from .binding import attribute_binding
-from .charts import figures_of
-from .copies import inversion, probing
-from .prior import conditionings, rerank
-from .report import figure, page, table
-from .rivals import two_priors
+from .report import figure, table
 from .study import FULL, QUICK, Study
-from .suite import markdown, run, weight_sums
-from .tradeoff import guidance, prior_guidance
-from .typography import typographic_attack
-from .words import text_diffs
+from .suite import PARTS, measure
 
-PARTS = (guidance, conditionings, rerank, prior_guidance, two_priors, variations, interpolations, text_diffs, probing,
-         attribute_binding, typographic_attack, inversion)  # fmt: skip
-
-STAGES = ("clip", "decoder", "judge", "prior")
-
-__all__ = ["FULL", "PARTS", "QUICK", "figure", "measure", "table"]
-
-
-def measure(out: Path | None = None, seed: int = 0, quick: bool = False, fresh: bool = False) -> str:
-    """Measure every part and return the tables; leave NAME.json, figures and README.md in `out`/results/paper.
-
-    What is measured already is kept, unless `fresh`. quick: minutes on two CPU cores, and wide intervals; by default
-    it writes to data/quick, so that it replaces nothing.
-    """
-    data, size, device = PACKAGE.parent / "data", QUICK if quick else FULL, best_device()
-    folder = (out or (data / "quick" if quick else data)) / "results" / "paper"
-    test = Scenes("test", max(size.singles, size.groups, 4 * size.edits), seed=seed + 100)
-    items = [test[i] for i in range(len(test))]
-    bench = Bench(UnCLIP.from_pretrained("scenes", device), Judge.from_pretrained("scenes", device), items, seed)
-    parts = {part.__name__: lambda part=part: part(Study(bench, size)) for part in PARTS}
-    made_with = {name: {"weights": weight_sums(stages_of(name)), "seed": seed, "size": asdict(size)} for name in parts}
-    results = run(parts, folder, made_with, fresh, machine(device))
-    figures = figures_of(results)
-    for pictures in figures.values():
-        for name, picture in pictures.items():
-            save_png(picture.image, folder / f"{name}.png", f"{picture.alt} ({machine(device)}, seed {seed})")
-    write(folder / "README.md", page(folder, asdict(size), figures))
-    return markdown(results)
-
-
-def stages_of(part: str) -> tuple[str, ...]:
-    """The stages that a part's numbers depend on: small pictures do not need the upsamplers."""
-    return (*STAGES, "ar-prior") if part == "two_priors" else STAGES
+__all__ = ["FULL", "PARTS", "QUICK", "Study", "figure", "measure", "table"]

@@ -7,17 +7,18 @@ import torch
 from torch import Tensor
 
 from ..manipulations import Latent, interpolate
-from ..metrics import average, psnr, same_facts
+from ..metrics import psnr, same_facts
 from ..plots import Picture, show
-from ..scenes import Item, Scene
+from ..scenes import SCENE_FACTS, Item, Scene
+from ..statistics import Estimate, average
+from .runner import Found
 from .study import Study, pooled
-from .suite import Found
 
-STEPS = 50  # of the inversion, and of what is drawn from it
+STEPS = 50                                  # of the inversion, and of what is drawn from it
 THETAS = torch.linspace(0, 1, 9)
 
 
-# -- variations ----------------------------------------------------------------------------------------------
+# -- variations ------------------------------------------------------------------------------------------------
 
 
 def variations(study: Study) -> Found:
@@ -30,15 +31,15 @@ def variations(study: Study) -> Found:
         "a variation, guided": {"eta": 1.0, "guidance": guided},
     }
     drawn = {name: study.drawn(latent, name, steps=STEPS, **how) for name, how in ways.items()}
-    rows = [{"drawn": name, **ways[name], **kept(scenes, study.read(pictures), pictures, images, study.seed)}
+    rows = [{"drawn": name, **ways[name], **kept(scenes, study.read(pictures), pictures, images, seed=study.seed)}
             for name, pictures in drawn.items()]  # fmt: skip
     others, unlike = scenes[1:] + scenes[:1], images.roll(-1, dims=0)
     rows.append({"drawn": "another picture", "eta": None, "guidance": None,
-                 **kept(scenes, others, unlike, images, study.seed)})  # fmt: skip
+                 **kept(scenes, others, unlike, images, seed=study.seed)})  # fmt: skip
     return {"facts kept by a variation": rows, "variations": strip_of_variations(study, latent[:4], images[:4])}
 
 
-def kept(scenes: list[Scene], seen: list[Scene], pictures: Tensor, images: Tensor, seed: int) -> dict:
+def kept(scenes: list[Scene], seen: list[Scene], pictures: Tensor, images: Tensor, *, seed: int) -> dict:
     """The share of facts that are the originals', per fact, and how alike the pixels are."""
     return {**same_facts(scenes, seen), "PSNR in dB": average(psnr(pictures, images).numpy(), seed)}
 
@@ -54,11 +55,11 @@ def strip_of_variations(study: Study, latent: Latent, images: Tensor, n: int = 5
     return show(cells, names, columns=n + 2, title="The same z_i, other noise", seed=study.seed, side=96, alt=alt)
 
 
-# -- interpolations ------------------------------------------------------------------------------------------
+# -- interpolations --------------------------------------------------------------------------------------------
 
 
 def interpolations(study: Study) -> Found:
-    """Whether facts change once and for all on the way from one picture to another, with one x_T (figure 4)."""
+    """Whether facts change once and do not change back on the way between two pictures, with one x_T (figure 4)."""
     pairs, n = pairs_of(study.originals), len(THETAS)
     ends = [study.encode(study.true_pictures([pair[end].scene for pair in pairs])) for end in (0, 1)]
     x_T = study.fresh(ends[0]).x_T
@@ -77,7 +78,7 @@ def interpolations(study: Study) -> Found:
 
 
 def pairs_of(items: list[Item]) -> list[tuple[Item, Item]]:
-    """Two and two items of the same layout, so that it is clear which thing becomes which. Each is used once."""
+    """Pairs of items of the same layout, so that it is clear which thing becomes which. Each item is used once."""
     pairs, waiting = [], {}
     for item in items:
         other = waiting.pop(item.scene.layout, None)
@@ -90,9 +91,8 @@ def pairs_of(items: list[Item]) -> list[tuple[Item, Item]]:
 
 def facts_of(scene: Scene) -> dict[str, str]:
     """Every fact of a scene by name; things are numbered in reading order."""
-    things = {f"{fact} {n}": getattr(thing, fact)
-              for n, thing in enumerate(scene.things) for fact in ("kind", "colour", "size")}  # fmt: skip
-    return things | {"background": scene.background, "style": scene.style}
+    things = {f"{fact} {n}": value for n, thing in enumerate(scene.things) for fact, value in thing.facts.items()}
+    return things | {fact: getattr(scene, fact) for fact in SCENE_FACTS}
 
 
 def tracks(a: Scene, b: Scene, path: list[Scene]) -> np.ndarray:
@@ -101,26 +101,33 @@ def tracks(a: Scene, b: Scene, path: list[Scene]) -> np.ndarray:
     0 is a's, 2 is b's, and 1 is neither, or a picture with another number of things.
     """
     start, end, seen = facts_of(a), facts_of(b), [facts_of(scene) for scene in path]
-    whose = lambda name, scene: {start[name]: 0, end[name]: 2}.get(scene.get(name), 1)  # noqa: E731
-    rows = [[whose(name, scene) if len(scene) == len(start) else 1 for scene in seen]
-            for name in start if start[name] != end[name]]  # fmt: skip
+
+    def whose(name: str, facts: dict[str, str]) -> int:
+        return {start[name]: 0, end[name]: 2}.get(facts[name], 1) if len(facts) == len(start) else 1
+
+    rows = [[whose(name, facts) for facts in seen] for name in start if start[name] != end[name]]
     return np.array(rows, dtype=int).reshape(-1, len(path))
 
 
 def along(paths: list[np.ndarray], seed: int) -> list[dict]:
     """At each theta the share of the differing facts that are the first picture's, and the second's."""
-    totals, rows = np.array([len(path) for path in paths]), []
-    for t, theta in enumerate(THETAS.tolist()):
-        count = lambda state, t=t: np.array([(path[:, t] == state).sum() for path in paths])  # noqa: E731
-        rows.append({"theta": theta, **{name: pooled(count(state), totals, seed)
-                                        for name, state in (("the first's", 0), ("the second's", 2))}})  # fmt: skip
-    return rows
+    totals = np.array([len(path) for path in paths])
+
+    def share(t: int, state: int) -> Estimate:
+        return pooled(np.array([(path[:, t] == state).sum() for path in paths]), totals, seed)
+
+    return [{"theta": theta, "the first's": share(t, 0), "the second's": share(t, 2)}
+            for t, theta in enumerate(THETAS.tolist())]  # fmt: skip
 
 
 def monotone(paths: list[np.ndarray], seed: int) -> dict:
     """Of the facts that are right at both ends, the share that never turn back on the way."""
-    both = lambda path: (path[:, 0] == 0) & (path[:, -1] == 2)  # noqa: E731
-    steady = lambda path: (np.diff(path, axis=1) >= 0).all(axis=1)  # noqa: E731
+    def both(path: np.ndarray) -> np.ndarray:
+        return (path[:, 0] == 0) & (path[:, -1] == 2)
+
+    def steady(path: np.ndarray) -> np.ndarray:
+        return (np.diff(path, axis=1) >= 0).all(axis=1)
+
     facts, ends = np.array([len(path) for path in paths]), np.array([both(path).sum() for path in paths])
     once = np.array([(both(path) & steady(path)).sum() for path in paths])
     return {
@@ -132,6 +139,7 @@ def monotone(paths: list[np.ndarray], seed: int) -> dict:
 
 
 def strip_of_interpolations(pictures: Tensor, n: int, seed: int) -> Picture:
+    """Pictures (R n, 3, S, S) as R rows of n, each row an interpolation."""
     names = [f"theta {theta:.3g}" for theta in THETAS.tolist()] * (len(pictures) // n)
     alt = (f"{len(pictures) // n} rows of {n} pictures, each row from one picture's z_i to another's with the same "
            f"noise; seed {seed}.")  # fmt: skip

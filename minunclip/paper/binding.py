@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ..metrics import Share
 from ..plots import Picture, show
-from ..scenes import Scene, Statement, Thing, draw_scene, phrase
+from ..scenes import COLOURS, HELD_OUT, Scene, Statement, Thing, draw_scene, phrase
 from ..scenes.dataset import for_testing
-from ..scenes.facts import COLOURS, HELD_OUT, pick
+from ..scenes.facts import pick
+from ..statistics import Share
+from .runner import Found
 from .study import Study
-from .suite import Found
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def exchanged(things: tuple[Thing, ...]) -> tuple[Thing, ...]:
 
 
 def pair_of(number: int, seed: int) -> Pair:
-    """A caption that training never saw names both kinds, both colours and the relation."""
+    """A random pair. Its caption, which training never saw, names both kinds, both colours and the relation."""
     rng = np.random.default_rng([seed, number])
     while True:
         scene = draw_scene(rng)
@@ -61,6 +62,7 @@ def pair_of(number: int, seed: int) -> Pair:
 
 
 def pairs_for(study: Study) -> list[Pair]:
+    """The pairs of which a study draws pictures."""
     return [pair_of(i, study.seed) for i in range(min(study.size.singles, 2 * study.size.edits))]
 
 
@@ -92,22 +94,27 @@ def outcomes(found: Counter) -> dict[str, Share]:
 
 
 @torch.no_grad()
-def preferences(study: Study, pairs: list[Pair], z_i: torch.Tensor) -> dict[str, Share]:
+def preferences(study: Study, pairs: list[Pair], z_i: Tensor) -> dict[str, Share]:
     """How often CLIP finds a true picture nearer to its caption than to a wrong one. Guessing would be a half."""
     clip = study.bench.cascade.clip
-    def nearness(captions: list[str]) -> torch.Tensor:
+
+    def nearness(captions: list[str]) -> Tensor:
         z_t = study.collect(len(captions), "captions", lambda rows: clip.encode_text(captions[rows]).embed.float())
         return torch.cosine_similarity(z_i, z_t)
 
     right = nearness([pair.caption for pair in pairs])
-    better = lambda wrong: int((right > nearness(wrong)).sum())  # noqa: E731
+
+    def better(wrong: list[str]) -> Share:
+        return Share(int((right > nearness(wrong)).sum()), len(pairs))
+
     return {
-        "rather than with the colours swapped": Share(better([pair.swapped for pair in pairs]), len(pairs)),
-        "rather than with another colour": Share(better([pair.recoloured for pair in pairs]), len(pairs)),
+        "rather than with the colours swapped": better([pair.swapped for pair in pairs]),
+        "rather than with another colour": better([pair.recoloured for pair in pairs]),
     }
 
 
-def strip_of_pairs(strip: list[torch.Tensor], rows: list[dict], captions: list[str], seed: int) -> Picture:
+def strip_of_pairs(strip: list[Tensor], rows: list[dict], captions: list[str], seed: int) -> Picture:
+    """What was drawn for some captions, a row of pictures each, from the z_i and captions that `rows` name."""
     told = [f"z_i {row['z_i']}" + (", caption" if row["caption"] == "yes" else "") for row in rows]
     pictures, names = torch.stack(strip, dim=1), [name for caption in captions for name in told]
     alt = f"Rows of pictures, drawn from {'; '.join(told)}: {'; '.join(captions)}; seed {seed}."

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from ..figures import COLOURS, curves
 from ..plots import Picture, plotted
-from .suite import Tables
+from ..scenes import FACTS
+from .runner import Tables
+from .study import VARIETIES
 
 
 def figures_of(results: dict[str, Tables]) -> dict[str, dict[str, Picture]]:
@@ -21,12 +23,12 @@ def value(cell) -> float:
 
 
 def line(rows: list[dict], x: str, y: str, **where) -> tuple[list[float], list[float]]:
-    """Two columns of the rows in which some columns are as said."""
+    """Columns x and y of the rows in which the columns of `where` have these values."""
     chosen = [row for row in rows if all(row[name] == wanted for name, wanted in where.items())]
     return [value(row[x]) for row in chosen], [value(row[y]) for row in chosen]
 
 
-# -- one function for each part ------------------------------------------------------------------------------
+# -- one function for each part --------------------------------------------------------------------------------
 
 
 def guidance(tables: Tables) -> dict[str, Picture]:
@@ -34,10 +36,13 @@ def guidance(tables: Tables) -> dict[str, Picture]:
     rows, most = tables["guidance of the decoder"], tables["the most that there can be"]
     ends = f"{rows[0]['guidance']:g} to {rows[-1]['guidance']:g}"
     models = list(dict.fromkeys(row["model"] for row in rows))
-    lines = lambda kind: {model: line(rows, "fidelity", kind, model=model) for model in models}  # noqa: E731
-    best = lambda kind: {"as varied as the world": line(most, "fidelity", kind)}  # noqa: E731
-    return {f"fidelity-{kind.split()[0]}": curves(lines(kind) | best(kind), "fidelity", f"{kind} (guidance {ends})")
-            for kind in ("diversity", "style variability")}  # fmt: skip
+
+    def chart(kind: str) -> Picture:
+        lines = {model: line(rows, "fidelity", kind, model=model) for model in models}
+        lines["as varied as the world"] = line(most, "fidelity", kind)
+        return curves(lines, "fidelity", f"{kind} (guidance {ends})")
+
+    return {f"fidelity-{kind.split()[0]}": chart(kind) for kind in VARIETIES}
 
 
 def conditionings(tables: Tables) -> dict[str, Picture]:
@@ -65,8 +70,8 @@ def two_priors(tables: Tables) -> dict[str, Picture]:
 def variations(tables: Tables) -> dict[str, Picture]:
     """The facts that a guided variation keeps."""
     row = next(row for row in tables["facts kept by a variation"] if row["drawn"] == "a variation, guided")
-    facts = ("scene", "kind", "colour", "size", "relation", "background", "style", "count")
-    return {"variations-facts": intervals({fact: row[fact] for fact in facts if fact in row}, "share kept")}
+    kept = {fact: row[fact] for fact in ("scene", *FACTS, "count") if fact in row}
+    return {"variations-facts": intervals(kept, "share kept")}
 
 
 def interpolations(tables: Tables) -> dict[str, Picture]:
@@ -76,8 +81,8 @@ def interpolations(tables: Tables) -> dict[str, Picture]:
 
 
 def text_diffs(tables: Tables) -> dict[str, Picture]:
-    """What becomes of the asked fact and of the others, compared with the caption, for each way to a direction."""
-    none, *rows = tables["text diffs"]                                  # the first is not turned: all begin there
+    """How often the asked fact flips and the others stay, compared with the caption, for each way to a direction."""
+    none, *rows = tables["text diffs"]                                  # the first, not turned, begins every line
     lines = {}
     for way in dict.fromkeys(row["difference of"] for row in rows):
         chosen = {"difference of": way, "compared with": "its caption"}
@@ -119,7 +124,7 @@ CHARTS: dict[str, Callable[[Tables], dict[str, Picture]]] = {
 }  # fmt: skip
 
 
-# -- two more kinds of figures -------------------------------------------------------------------------------
+# -- two more kinds of figures ---------------------------------------------------------------------------------
 
 
 def intervals(cells: dict[str, dict], label: str) -> Picture:

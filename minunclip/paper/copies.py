@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
-from ..batches import embeddings
 from ..manipulations import probe
-from ..metrics import Estimate, average, everything, psnr, resamples, same_facts, true_facts
-from ..pca import PCA
+from ..metrics import everything, psnr, same_facts, true_facts
 from ..plots import Picture, show
-from ..scenes import Scene, Scenes
+from ..scenes import FACTS, Scene
+from ..statistics import Estimate, average, resamples
+from .curves import between, reach
+from .runner import Found
 from .study import Study
-from .suite import Found
-from .tradeoff import between, reach
 
 COMPONENTS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
 INVERSION_STEPS = (25, 50, 100, 250)
-FACTS = ("kind", "colour", "size", "relation", "background", "style", "count")
+COUNTED = (*FACTS, "count")                 # what is looked for in the pictures
 
 
-# -- z_i, component by component -----------------------------------------------------------------------------
+# -- z_i, component by component -------------------------------------------------------------------------------
 
 
 def probing(study: Study) -> Found:
     """Which facts come back from the first principal components of z_i alone, the others at their mean."""
     cascade, scenes = study.bench.cascade, study.true_scenes
-    pca = components_of(study)
+    pca = study.components()
     latent, s = study.fresh(study.encode(study.true_pictures(scenes))), cascade.settings
     counts = [k for k in COMPONENTS if k < len(pca.basis)] + [len(pca.basis)]
     rows, curves, strip = [], [], []
@@ -44,37 +44,40 @@ def probing(study: Study) -> Found:
     }
 
 
-def components_of(study: Study) -> PCA:
-    """The principal components of z_i of training pictures, on the device of the models."""
-    train = Scenes("train", study.size.embeddings, seed=study.seed + 200)
-    pca, device = PCA.fit(embeddings(study.bench.cascade.clip, train, len(train))[0]), study.bench.cascade.device
-    return PCA(pca.mean.to(device), pca.basis.to(device), pca.variances)
-
-
 def hits(scenes: list[Scene], seen: list[Scene]) -> dict[str, np.ndarray]:
     """Per fact how many are right in each picture, and how many there are: float64 (2, B)."""
     tables = [true_facts(everything(scene), copy) for scene, copy in zip(scenes, seen, strict=True)]
     return {fact: np.array([[sum(table[fact]) for table in tables], [len(table[fact]) for table in tables]], float)
-            for fact in FACTS}  # fmt: skip
+            for fact in COUNTED}  # fmt: skip
 
 
 def order(curves: list[dict[str, np.ndarray]], counts: list[int], seed: int) -> list[dict]:
-    """How many components recover half of what all of them recover beyond none, per fact, the quickest first."""
-    n = curves[0][FACTS[0]].shape[1]
+    """How many components recover half of what all of them recover beyond none, per fact, the fewest first.
+
+    curves: by the number of components in `counts`, what `hits` found
+    """
     rows = []
-    for fact in FACTS:
+    for fact in COUNTED:
         values = np.stack([curve[fact] for curve in curves])                        # (K, 2, B)
-        need = lambda rows, values=values: needed(values[:, :, rows].sum(axis=2), counts)  # noqa: E731
-        redrawn = [need(chosen) for chosen in resamples(n, seed)]
         (none, _), (full, total) = values[0].sum(axis=1), values[-1].sum(axis=1)
         if total:
-            rows.append({"fact": fact, "components": Estimate.of(need(np.arange(n)), redrawn, n),
+            rows.append({"fact": fact, "components": need(values, counts, seed),
                          "from none": none / total, "from all": full / total})  # fmt: skip
     return sorted(rows, key=lambda row: (np.isnan(row["components"].value), row["components"].value))
 
 
+def need(values: np.ndarray, counts: list[int], seed: int) -> Estimate:
+    """`needed` for the sum over all pictures of their hits and totals (K, 2, B)."""
+    n = values.shape[2]
+    redrawn = [needed(values[:, :, rows].sum(axis=2), counts) for rows in resamples(n, seed)]
+    return Estimate.of(needed(values.sum(axis=2), counts), redrawn, n)
+
+
 def needed(curve: np.ndarray, counts: list[int]) -> float:
-    """Where hits / totals (K, 2) first come halfway from their first to their last value; NaN if they never rise."""
+    """The count at which hits / totals (K, 2) first come halfway from their first value to their last.
+
+    NaN if the last is not larger than the first.
+    """
     with np.errstate(invalid="ignore"):
         share = curve[:, 0] / curve[:, 1]
     if not share[-1] > share[0]:
@@ -82,7 +85,8 @@ def needed(curve: np.ndarray, counts: list[int]) -> float:
     return between(counts, reach(share, (share[0] + share[-1]) / 2))
 
 
-def strip_of_probes(strip: list, counts: list[int], seed: int) -> Picture:
+def strip_of_probes(strip: list[Tensor], counts: list[int], seed: int) -> Picture:
+    """Some pictures, one in a row, drawn from more and more components."""
     pictures = [image for row in zip(*strip, strict=True) for image in row]
     names = [f"{k} of {counts[-1]}" for k in counts] * len(strip[0])
     alt = (f"{len(strip[0])} rows of pictures, each drawn from a z_i of which only the first "
@@ -91,7 +95,7 @@ def strip_of_probes(strip: list, counts: list[int], seed: int) -> Picture:
                 side=96, alt=alt)  # fmt: skip
 
 
-# -- there and back ------------------------------------------------------------------------------------------
+# -- there and back --------------------------------------------------------------------------------------------
 
 
 def inversion(study: Study) -> Found:

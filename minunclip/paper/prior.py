@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from ..bench import renders
 from ..distances import frechet_distance, inside
-from ..evaluate import renders
 from ..manipulations import as_image_embedding
-from ..metrics import Estimate, Share, average, bootstrap
+from ..statistics import Estimate, Share, average, bootstrap
+from .runner import Tables
 from .study import Study, all_true
-from .suite import Tables
 
 
 @torch.no_grad()
@@ -18,7 +21,10 @@ def conditionings(study: Study) -> Tables:
     """Is the prior needed? Captions drawn without z_i, with z_t in its place, and with the prior's (section 5.1)."""
     cascade, judge, items = study.bench.cascade, study.bench.judge, study.singles
     captions, side = [item.caption for item in items], cascade.sizes[0]
-    features = lambda batches: torch.cat([judge.features(images.to(judge.device)).cpu() for images in batches])  # noqa: E731
+
+    def features(batches: Iterable[Tensor]) -> Tensor:
+        return torch.cat([judge.features(images.to(judge.device)).cpu() for images in batches])
+
     true = features(renders(items[rows], side) for rows in study.batches(len(items)))
     z_t = as_image_embedding(cascade, cascade.encode_text(captions).embed)
     rows = []
@@ -34,7 +40,10 @@ def conditionings(study: Study) -> Tables:
 def distance_row(drawn: Tensor, true: Tensor, study: Study) -> dict[str, Estimate]:
     """Features (C, D) of the drawn picture of each caption against those of its true picture."""
     n, seed = len(drawn), study.seed
-    distance = lambda rows: frechet_distance(drawn[rows], true[rows])  # noqa: E731
+
+    def distance(rows: np.ndarray) -> float:
+        return frechet_distance(drawn[rows], true[rows])
+
     among = {"precision": inside(drawn, true).numpy(), "recall": inside(true, drawn).numpy()}
     return {
         "Frechet distance": bootstrap(distance, n, seed, study.size.draws, unbiased=True),
@@ -43,7 +52,7 @@ def distance_row(drawn: Tensor, true: Tensor, study: Study) -> dict[str, Estimat
 
 
 def rerank(study: Study) -> Tables:
-    """What the choice among several z_i gains (section 2.2). Each set of candidates holds all smaller ones."""
+    """What the choice among several z_i gains (section 2.2). Each set of candidates contains the smaller sets."""
     items, rows, first = study.singles, [], None
     captions = [item.caption for item in items]
     for n in (1, 2, 4, 8):

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..files import DATA
 from ..plots import Picture
-from ..stage import PACKAGE
-from .suite import table_of
+from .runner import table_of
 
-RESULTS = PACKAGE.parent / "data" / "results" / "paper"
+RESULTS = DATA / "results" / "paper"
 NONE = "*Not measured yet on this copy.*"
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the paper found, and how it is measured here."""
+    """The words about one part of the results."""
 
     title: str
-    paper: str
-    here: str
+    paper: str                              # what the paper found
+    here: str                               # how it is measured here
 
 
 SECTIONS = {
@@ -118,6 +118,7 @@ def page(folder: Path, size: dict, figures: dict[str, dict[str, Picture]]) -> st
 
 
 def amounts(size: dict) -> str:
+    """How much was drawn, in words."""
     return (f"Fidelity and distances: {size['singles']} captions, one picture each; diversity: {size['groups']} "
             f"captions, {size['samples']} pictures each; changed pictures: {size['edits']}.")  # fmt: skip
 
@@ -132,7 +133,7 @@ def section(part: str, content: dict, figures: dict[str, Picture]) -> str:
     return "\n".join([*words, *pictures, *tables])
 
 
-# -- for notebooks -------------------------------------------------------------------------------------------
+# -- for notebooks ---------------------------------------------------------------------------------------------
 
 
 def table(part: str, title: str, folder: Path = RESULTS):

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ..ar_prior import ARPrior
-from ..diversity import effective_number
-from ..metrics import Estimate, Share, average, bootstrap
+from ..statistics import Estimate, Share, average, bootstrap
 from ..unclip import UnCLIP
 from .binding import outcomes, pairs_for
-from .study import Study, Variety
-from .suite import Found
+from .runner import Found
+from .study import VARIETIES, Study, Variety, number_of
 
 MISSING = ("The autoregressive prior has no weights here: `ar-prior.safetensors` is not among the shipped files, so "
            "only the diffusion prior was measured.")  # fmt: skip
 
 
 def two_priors(study: Study) -> Found:
-    """Fidelity, variety and time. The diffusion prior draws two z_i and keeps the better; the other asks for a fit.
+    """Fidelity, variety and time. Both priors are unguided; the decoder, its seeds and its settings are the same.
 
-    Both are unguided; the decoder, its seeds and its settings are the same.
+    The diffusion prior draws two z_i and keeps the better one. The autoregressive prior draws one, and is told how near
+    to z_t it should be.
     """
     found = {"diffusion, best of 2": measured(study, "diffusion prior", candidates=2)}
     colours = [{"prior": "diffusion, best of 2", **bound(study, "diffusion prior", candidates=2)}]
@@ -70,8 +73,8 @@ def bound(study: Study, name: str, candidates: int) -> dict[str, Share]:
     return outcomes(Counter(pair.outcome(scene) for pair, scene in zip(pairs, seen, strict=True)))
 
 
-def clocked(make) -> tuple[torch.Tensor, float]:
-    """A tensor and the seconds until it was there."""
+def clocked(make: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    """A tensor, and the seconds that it took to make."""
     start = time.perf_counter()
     made = make()
     made.sum().item()                                                   # waits for a GPU
@@ -79,15 +82,16 @@ def clocked(make) -> tuple[torch.Tensor, float]:
 
 
 def compared(a: Variety, b: Variety, seed: int) -> dict[str, Estimate]:
-    """a's fidelity and variety as parts of b's, over the same captions."""
-    n = len(a.fidelity)
-    mean = lambda variety, rows: variety.fidelity[rows].mean()  # noqa: E731
-    found = {"ratio of fidelity": bootstrap(lambda rows: ratio(mean(a, rows), mean(b, rows)), n, seed)}
-    for name, kind in (("diversity", "facts"), ("style variability", "style")):
-        gap = getattr(a, kind) - getattr(b, kind)                       # NaN for a caption that either lacks
-        found[f"ratio of {name}"] = bootstrap(lambda rows, gap=gap: effective_number(gap[rows]), n, seed)
+    """The fidelity and the variety of a, divided by those of b, over the same captions."""
+    def of_fidelity(rows: np.ndarray) -> float:
+        return ratio(a.fidelity[rows].mean(), b.fidelity[rows].mean())
+
+    found = {"ratio of fidelity": bootstrap(of_fidelity, len(a.fidelity), seed)}
+    for name, kind in VARIETIES.items():
+        found[f"ratio of {name}"] = number_of(getattr(a, kind) - getattr(b, kind), seed)   # NaN if either has none
     return found
 
 
 def ratio(a: float, b: float) -> float:
+    """a / b, or NaN for b = 0."""
     return a / b if b else float("nan")

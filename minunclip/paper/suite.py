@@ -1,116 +1,63 @@
-"""Run the parts of an evaluation one after the other; keep what each found, so that a stopped run goes on.
+"""`minunclip evaluate --suite paper`: what unCLIP's evaluation found, measured where the truth is known.
 
-A part is a function without arguments that returns what it found, by title: rows, each {column: number, word, Share or
-Estimate}; a sentence; or a Picture. What it found is a JSON file that also says what was measured, how much, and with
-which weights, and a PNG beside it for each picture.
+Each part is a function of a Study that returns what it found; PARTS names them all. All pictures are the decoder's,
+and what they show is what the judge reads. A notebook shows single pieces of the results with `table` and `figure`.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
+from ..bench import Bench
+from ..device import best_device
+from ..files import DATA, machine, write_text
+from ..images import save_png
+from ..judge import Judge
+from ..scenes import Scenes
+from ..weights import load
+from .alike import interpolations, variations
+from .binding import attribute_binding
+from .charts import figures_of
+from .copies import inversion, probing
+from .prior import conditionings, rerank
+from .report import page
+from .rivals import two_priors
+from .runner import markdown, run, weight_sums
+from .study import FULL, QUICK, Study
+from .tradeoff import guidance, prior_guidance
+from .typography import typographic_attack
+from .words import text_diffs
 
-from ..draw import save_png
-from ..evaluate import write
-from ..metrics import Estimate, Share
-from ..plots import Picture
-from ..stage import weights_folder
+PARTS = (guidance, conditionings, rerank, prior_guidance, two_priors, variations, interpolations, text_diffs, probing,
+         attribute_binding, typographic_attack, inversion)  # fmt: skip
 
-Tables = dict[str, list[dict] | str]
-Found = dict[str, list[dict] | str | Picture]
-Part = Callable[[], Found]
+MEASURED_WITH = ("clip", "decoder", "judge", "prior")  # the stages behind every part: small pictures need no upsampler
 
 
-def run(
-    parts: dict[str, Part], folder: Path, made_with: dict[str, dict], fresh: bool = False, where: str = ""
-) -> dict[str, Tables]:
-    """What every part found, by its name: from `folder`/NAME.json if that is there, otherwise measured now.
+def measure(out: Path | None = None, seed: int = 0, quick: bool = False, fresh: bool = False) -> str:
+    """Measure every part and return the tables; leave NAME.json, figures and README.md in `out`/results/paper.
 
-    made_with: what each part's results depend on. Raises ValueError for a file that is damaged or was made with
-    something else, before anything is measured. fresh: measure all parts again. where: the machine, for the record.
+    What is measured already is kept, unless `fresh`. quick: minutes on two CPU cores, and wide intervals; by default
+    it writes to data/quick, so that it replaces nothing.
     """
-    paths = {name: folder / f"{name}.json" for name in parts}
-    if fresh:                                                           # all at once: if it stops, it can go on
-        for path in paths.values():
-            path.unlink(missing_ok=True)
-    made_with = json.loads(json.dumps(made_with))                       # as it will be read: tuples become lists
-    found = {name: read(path, made_with[name]) for name, path in paths.items() if path.is_file()}
-    for name in tqdm([name for name in parts if not is_whole(found.get(name), folder)], desc="parts"):
-        start = time.perf_counter()
-        results = parts[name]()
-        record = {"made_with": made_with[name], "machine": where, "seconds": round(time.perf_counter() - start, 1)}
-        keep(results, paths[name], record)
-        found[name] = read(paths[name], made_with[name])
-    return {name: found[name]["tables"] for name in parts}
+    size, device = QUICK if quick else FULL, best_device()
+    folder = (out or (DATA / "quick" if quick else DATA)) / "results" / "paper"
+    test = Scenes("test", max(size.singles, size.groups, 4 * size.edits), seed=seed + 100)
+    items = [test[i] for i in range(len(test))]
+    bench = Bench(load("scenes", device), Judge.from_pretrained("scenes", device), items, seed)
+    parts = {part.__name__: partial(part, Study(bench, size)) for part in PARTS}
+    made_with = {name: {"weights": weight_sums(stages_of(name)), "seed": seed, "size": asdict(size)} for name in parts}
+    results = run(parts, folder, made_with, fresh=fresh, where=machine(device))
+    figures = figures_of(results)
+    for pictures in figures.values():
+        for name, picture in pictures.items():
+            save_png(picture.image, folder / f"{name}.png", f"{picture.alt} ({machine(device)}, seed {seed})")
+    write_text(folder / "README.md", page(folder, asdict(size), figures))
+    return markdown(results)
 
 
-def keep(results: Found, path: Path, record: dict) -> None:
-    """Write the pictures among some results beside `path`, and then everything else into it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pictures = {f"{title}.png": x for title, x in results.items() if isinstance(x, Picture)}
-    for file, picture in pictures.items():
-        save_png(picture.image, path.parent / file, picture.alt)
-    tables = {title: x if isinstance(x, str) else [plain(row) for row in x]
-              for title, x in results.items() if not isinstance(x, Picture)}  # fmt: skip
-    record = record | {"tables": tables, "pictures": {file: picture.alt for file, picture in pictures.items()}}
-    write(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
-
-
-def is_whole(content: dict | None, folder: Path) -> bool:
-    """Whether a result is there with all of its pictures."""
-    return content is not None and all((folder / file).is_file() for file in content["pictures"])
-
-
-def read(path: Path, made_with: dict) -> dict:
-    """The content of a result file. Raises ValueError if it is damaged or of another run."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content["tables"].items(), content["pictures"].items()
-        other = [name for name in made_with if content["made_with"].get(name) != made_with[name]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): delete it, or measure again with --fresh") from None
-    if other:
-        raise ValueError(f"{path} was measured with other {' and '.join(other)}: keep it and choose another --out, or "
-                         "measure again with --fresh")  # fmt: skip
-    return content
-
-
-def weight_sums(stages: tuple[str, ...], name: str = "scenes") -> dict[str, str]:
-    """The first letters of the SHA-256 of the weights of some stages."""
-    sums = json.loads((weights_folder(name) / "SHA256.json").read_text(encoding="utf-8"))
-    return {stage: sums[f"{stage}.safetensors"][:16] for stage in stages if f"{stage}.safetensors" in sums}
-
-
-def plain(row: dict) -> dict:
-    """A row as JSON has it: with {"value", "interval", "n"} for a Share or an Estimate, and null for no number."""
-    number = lambda x: None if isinstance(x, float) and math.isnan(x) else x  # noqa: E731
-    return {
-        name: {"value": number(x.value), "interval": [number(end) for end in x.interval], "n": x.total}
-        if isinstance(x, Share | Estimate) else number(x)
-        for name, x in row.items()
-    }  # fmt: skip
-
-
-def markdown(results: dict[str, Tables]) -> str:
-    """All tables of all parts."""
-    blocks = [table_of(title, rows) for tables in results.values() for title, rows in tables.items()]
-    return "\n\n".join(blocks)
-
-
-def table_of(title: str, rows: list[dict] | str) -> str:
-    """A table in Markdown, or a sentence, under its title."""
-    if isinstance(rows, str):
-        return f"**{title}**\n\n{rows}"
-    lines = [f"**{title}**", "", f"| {' | '.join(rows[0])} |", "| --- " * len(rows[0]) + "|"]
-    return "\n".join(lines + [f"| {' | '.join(map(_cell, row.values()))} |" for row in rows])
-
-
-def _cell(x) -> str:
-    if isinstance(x, dict):
-        return _cell(x["value"]) + " ({} to {})".format(*map(_cell, x["interval"]))
-    return "-" if x is None else f"{float(f'{x:.3g}'):g}" if isinstance(x, float) else str(x)    # 1480, not 1.48e+03
+def stages_of(part: str) -> tuple[str, ...]:
+    """The stages that a part's numbers depend on."""
+    return (*MEASURED_WITH, "ar-prior") if part == "two_priors" else MEASURED_WITH

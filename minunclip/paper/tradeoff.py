@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..diversity import complete, effective_number
-from ..metrics import Estimate, resamples
-from .study import Study, Variety
-from .suite import Tables
+from ..statistics import Estimate, resamples
+from .curves import between, reach
+from .runner import Tables
+from .study import VARIETIES, Study, Variety
 
-GOAL = 0.98  # the fidelity at which two models are compared, if both reach it
-KINDS = {"diversity": "facts", "style variability": "style"}
-Curve = list[Variety]  # of one model, by guidance
+GOAL = 0.98                                 # the fidelity at which two models are compared, if both reach it
+Curve = list[Variety]                       # of one model, by guidance
 
 
 def guidance(study: Study) -> Tables:
@@ -34,7 +36,7 @@ def guidance(study: Study) -> Tables:
 def possible(study: Study) -> Variety:
     """What a perfect model would show in as many pictures of the same captions: all true, and as varied as the world.
 
-    It is measured like the models, so that it has the error of few pictures as well.
+    It is measured in the same way as the models, so that its numbers have the error of few pictures as well.
     """
     rng = np.random.default_rng(study.seed)
     said = [item.statement for item in study.groups]
@@ -46,8 +48,8 @@ def equal_fidelity(models: dict[str, Curve], scales: tuple[float, ...], seed: in
     """Two models, each at its lowest guidance with a fidelity of GOAL, or with the highest that both reach.
 
     models: by name, what was measured at each of the guidance `scales`, of the same captions. Between two scales
-    everything is taken to change evenly. Each draw of the bootstrap looks for the guidances anew. A model that is
-    above the level at its lowest guidance already stays there: its "fidelity" then tells that the two are not equal.
+    everything is interpolated linearly. Each draw of the bootstrap determines the guidances anew. A model that is
+    above the level at its lowest guidance already is compared there, and its "fidelity" then differs from the level.
     """
     n = len(next(iter(models.values()))[0].fidelity)
     models = comparable(models)
@@ -59,15 +61,18 @@ def equal_fidelity(models: dict[str, Curve], scales: tuple[float, ...], seed: in
 def comparable(models: dict[str, Curve]) -> dict[str, Curve]:
     """The same, without the entropies of captions that have none at some guidance of some model.
 
-    A mean over other captions would compare captions, not models.
+    Otherwise the means of two models would be over different captions.
     """
-    def without(kind: str) -> np.ndarray:
+    def missing(kind: str) -> np.ndarray:
+        """Which captions have no such entropy somewhere: bool (C,)."""
         return np.isnan([getattr(at, kind) for curve in models.values() for at in curve]).any(axis=0)
 
-    facts, style = without("facts"), without("style")
-    blank = lambda values, gone: np.where(gone, np.nan, values)  # noqa: E731
-    return {model: [Variety(at.fidelity, blank(at.facts, facts), blank(at.style, style)) for at in curve]
-            for model, curve in models.items()}  # fmt: skip
+    gone = {kind: missing(kind) for kind in VARIETIES.values()}
+
+    def without(at: Variety) -> Variety:
+        return replace(at, **{kind: np.where(gone[kind], np.nan, getattr(at, kind)) for kind in gone})
+
+    return {model: [without(at) for at in curve] for model, curve in models.items()}
 
 
 def compare(models: dict[str, Curve], scales: tuple[float, ...], rows: np.ndarray) -> dict[str, float]:
@@ -79,23 +84,12 @@ def compare(models: dict[str, Curve], scales: tuple[float, ...], rows: np.ndarra
     for model, place in places.items():
         found[f"fidelity, {model}"] = between(fidelities[model], place)
         found[f"guidance, {model}"] = between(scales, place)
-    for name, kind in KINDS.items():
+    for name, kind in VARIETIES.items():
         a, b = (between([effective_number(getattr(at, kind)[rows]) for at in curve], places[model])
                 for model, curve in models.items())  # fmt: skip
         found |= {f"{name}, {model}": value for model, value in zip(models, (a, b), strict=True)}
         found[f"ratio of {name}"] = a / b
     return found
-
-
-def reach(curve: np.ndarray, level: float) -> float:
-    """Where a curve (G,) first comes up to a level, as a place from 0 to G - 1; straight between its points."""
-    i = int(np.argmax(curve >= level))
-    return float(i if i == 0 else i - (curve[i] - level) / (curve[i] - curve[i - 1]))
-
-
-def between(values, place: float) -> float:
-    """The value at a place from 0 to G - 1 of G values."""
-    return float(np.interp(place, range(len(values)), values))
 
 
 def prior_guidance(study: Study) -> Tables:

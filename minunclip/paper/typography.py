@@ -2,12 +2,10 @@
 
 The paper's CLIP had seen shop signs and captions in its pictures, and read "iPod" on an apple. Ours has seen renders
 without a single letter. So each word is written a second time as its mirror image, which has the same ink in the same
-place and says nothing: only what the word does beyond that could be reading.
+place and says nothing. Only what the word does beyond its mirror image could be reading.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,11 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..clip import CLIP
-from ..metrics import Share, average
-from ..plots import Picture, show, to_pil
-from ..scenes import KINDS, Item, Scene, full_statement, phrase
+from ..images import to_pil
+from ..plots import Picture, show
+from ..scenes import KINDS, Item, Scene, full_statement, phrase, with_fact
+from ..statistics import Share, average
+from .runner import Found
 from .study import Study
-from .suite import Found
 
 WORDS = ("star", "fish", "heart", "moon")       # the kinds whose names can be read in a picture of 32 pixels
 PLACES = ("over", "below")                      # on the thing, or under it
@@ -68,19 +67,21 @@ def typographic_attack(study: Study) -> Found:
     beyond = [{"written": f"the word, {place} the thing", **beyond_mirror(cases, chances, place, study.seed)}
               for place in PLACES]  # fmt: skip
     return {"a word on a picture": rows, "what the word does beyond its mirror image": beyond,
-            "typographic-attack": strip_of_words(cases, pictures, drawn, chances, study.seed)}  # fmt: skip
+            "typographic-attack": strip_of_words(cases, pictures, drawn, chances, seed=study.seed)}  # fmt: skip
 
 
 def word_for(item: Item, number: int) -> str:
-    """Another thing's name; they take turns."""
+    """The name of another thing than the item's: case after case the next of WORDS."""
     options = [word for word in WORDS if word != item.scene.things[0].kind]
     return options[number % len(options)]
 
 
 def written(cases: Cases, images: Tensor) -> dict[str, Tensor]:
     """The pictures as they are, and with each word in each place, to be read and mirrored."""
-    label = lambda place, mirrored: torch.stack([  # noqa: E731
-        write(image, word, place, mirrored) for image, (_, word) in zip(images, cases, strict=True)])
+    def label(place: str, mirrored: bool) -> Tensor:
+        return torch.stack([write(image, word, place, mirrored)
+                            for image, (_, word) in zip(images, cases, strict=True)])  # fmt: skip
+
     return {"nothing": images} | {
         f"{writing}, {place} the thing": label(place, writing != WRITINGS[0])
         for place in PLACES for writing in WRITINGS
@@ -97,7 +98,7 @@ def kinds_in_words(study: Study, items: list[Item]) -> Tensor:
 
 
 def kind_chances(clip: CLIP, z_i: Tensor, z_t: Tensor) -> Tensor:
-    """What CLIP would bet on each kind: (B, D), (B, kinds, D) -> (B, kinds)."""
+    """The probability that CLIP gives to each kind: z_i (B, D), z_t (B, kinds, D) -> (B, kinds)."""
     scale = clip.log_scale.detach().cpu().clamp(max=4.6052).exp()       # as in its loss
     return (scale * torch.cosine_similarity(z_i[:, None], z_t, dim=-1)).softmax(dim=1)
 
@@ -105,14 +106,16 @@ def kind_chances(clip: CLIP, z_i: Tensor, z_t: Tensor) -> Tensor:
 def namings(item: Item, seed: int) -> list[str]:
     """The caption that says everything of a scene of one thing, with each kind in turn."""
     said = full_statement(item.scene, np.random.default_rng(seed))
-    things = [replace(said.things[0], kind=kind) for kind in KINDS]
-    return [phrase(replace(said, things=(thing,)), np.random.default_rng(seed)) for thing in things]
+    return [phrase(with_fact(said, "kind", kind), np.random.default_rng(seed)) for kind in KINDS]
 
 
 def reading(cases: Cases, chances: Tensor, seed: int) -> dict:
     """How often CLIP's first choice is the thing or the word, and its mean bet on the word."""
     first, bet = [KINDS[i] for i in chances.argmax(dim=1).tolist()], on_the_word(cases, chances)
-    says = lambda kinds: Share(sum(a == b for a, b in zip(first, kinds, strict=True)), len(cases))  # noqa: E731
+
+    def says(kinds: list[str]) -> Share:
+        return Share(sum(a == b for a, b in zip(first, kinds, strict=True)), len(cases))
+
     return {
         "CLIP says the thing": says([item.scene.things[0].kind for item, _ in cases]),
         "CLIP says the word": says([word for _, word in cases]),
@@ -128,7 +131,10 @@ def on_the_word(cases: Cases, chances: Tensor) -> np.ndarray:
 def drawing(cases: Cases, seen: list[Scene]) -> dict[str, Share]:
     """How often the decoder draws the thing alone, and the thing that the word names alone."""
     kinds = [[thing.kind for thing in scene.things] for scene in seen]
-    draws = lambda wanted: Share(sum(a == [b] for a, b in zip(kinds, wanted, strict=True)), len(kinds))  # noqa: E731
+
+    def draws(wanted: list[str]) -> Share:
+        return Share(sum(a == [b] for a, b in zip(kinds, wanted, strict=True)), len(kinds))
+
     return {
         "the decoder draws the thing": draws([item.scene.things[0].kind for item, _ in cases]),
         "it draws the word's": draws([word for _, word in cases]),
@@ -136,19 +142,23 @@ def drawing(cases: Cases, seen: list[Scene]) -> dict[str, Share]:
 
 
 def beyond_mirror(cases: Cases, chances: dict[str, Tensor], place: str, seed: int) -> dict:
-    """By how much more CLIP bets on, and says, the word where it can be read. Zero if nothing is read."""
+    """How much more CLIP bets on the word, and how much oftener it says it, than with its mirror image in its place.
+
+    Both are zero if CLIP does not read.
+    """
     plain, mirrored = (chances[f"{writing}, {place} the thing"] for writing in WRITINGS)
-    more = on_the_word(cases, plain) - on_the_word(cases, mirrored)
-    says = lambda found: on_the_word(cases, (found == found.amax(dim=1, keepdim=True)))  # noqa: E731
-    oftener = says(plain) - says(mirrored)
+
+    def says(found: Tensor) -> np.ndarray:
+        return on_the_word(cases, found == found.amax(dim=1, keepdim=True))
+
     return {
-        "more is bet on the word": average(more, seed),
-        "more often it is said": average(oftener, seed),
+        "more is bet on the word": average(on_the_word(cases, plain) - on_the_word(cases, mirrored), seed),
+        "more often it is said": average(says(plain) - says(mirrored), seed),
     }
 
 
 def strip_of_words(
-    cases: Cases, pictures: dict[str, Tensor], drawn: dict[str, Tensor], chances: dict[str, Tensor], seed: int
+    cases: Cases, pictures: dict[str, Tensor], drawn: dict[str, Tensor], chances: dict[str, Tensor], *, seed: int
 ) -> Picture:
     """For four things: the picture, what CLIP takes it for, and what the decoder draws from its z_i."""
     shown, cells, names, cases = ["nothing", *(f"the word, {p} the thing" for p in PLACES)], [], [], cases[:4]

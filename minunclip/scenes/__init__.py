@@ -5,20 +5,26 @@ from .dataset import Item, Scenes, to_tensor
 from .facts import (
     BACKGROUNDS,
     COLOURS,
+    FACTS,
     HELD_OUT,
     KINDS,
     LAYOUT_NAMES,
+    RELATIONS,
+    SCENE_FACTS,
     SIZES,
     STYLES,
+    THING_FACTS,
     Scene,
     Statement,
     Thing,
     draw_scene,
+    with_fact,
 )
 from .render import render
 
 __all__ = [
-    "BACKGROUNDS", "COLOURS", "HELD_OUT", "KINDS", "LAYOUT_NAMES", "SIZES", "STYLES", "VOCABULARY",
+    "BACKGROUNDS", "COLOURS", "FACTS", "HELD_OUT", "KINDS", "LAYOUT_NAMES", "RELATIONS", "SCENE_FACTS", "SIZES",
+    "STYLES", "THING_FACTS", "VOCABULARY",
     "Item", "Scene", "Scenes", "Statement", "Thing",
-    "describe", "draw_scene", "full_statement", "phrase", "render", "state", "to_tensor",
+    "describe", "draw_scene", "full_statement", "phrase", "render", "state", "to_tensor", "with_fact",
 ]  # fmt: skip

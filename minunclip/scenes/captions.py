@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .facts import BACKGROUNDS, COLOURS, KINDS, OPPOSITE, STYLES, Scene, Statement, Thing, pick
+from .facts import BACKGROUNDS, COLOURS, FACTS, KINDS, OPPOSITE, STYLES, Scene, Statement, Thing, pick
 
 SIZE_WORDS = {"small": ("small", "tiny", "little"), "big": ("big", "large", "huge")}
 RELATION_WORDS = {
@@ -43,13 +43,16 @@ CHANCES = {"kind": 0.92, "colour": 0.88, "size": 0.55, "relation": 0.8, "backgro
 
 
 def state(scene: Scene, rng: np.random.Generator, chances: dict[str, float] = CHANCES) -> Statement:
-    """Choose which of the scene's facts to say, and in which order to name its things."""
-    said = lambda fact: rng.random() < chances[fact]  # noqa: E731
+    """Choose which of the scene's facts to say, and in which order to name its things.
+
+    chances   how likely each of FACTS is to be said, 0 to 1
+    """
+    def said(fact: str) -> bool:
+        return rng.random() < chances[fact]
+
     order = [int(n) for n in rng.permutation(len(scene.things))]
-    things = tuple(
-        Thing(*(getattr(scene.things[n], fact) if said(fact) else None for fact in ("kind", "colour", "size")))
-        for n in order
-    )
+    told = [{fact: value if said(fact) else None for fact, value in scene.things[n].facts.items()} for n in order]
+    things = tuple(Thing(**facts) for facts in told)
     return Statement(
         things,
         _relations(scene, order, rng) if said("relation") else (),
@@ -58,7 +61,7 @@ def state(scene: Scene, rng: np.random.Generator, chances: dict[str, float] = CH
     )
 
 
-def _relations(scene: Scene, order: list[int], rng: np.random.Generator):
+def _relations(scene: Scene, order: list[int], rng: np.random.Generator) -> tuple[tuple[int, str, int], ...]:
     """The relations that a sentence about these things would name: (i, word, j) over their order in it."""
     place = order.index
     if len(order) == 2:
@@ -74,7 +77,7 @@ def _relations(scene: Scene, order: list[int], rng: np.random.Generator):
 
 
 def phrase(statement: Statement, rng: np.random.Generator) -> str:
-    """Put a statement into words."""
+    """Put a statement into words. The same statement and a generator in the same state give the same words."""
     names = [_name(thing, rng) for thing in statement.things]
     words = [_arrange(names, statement.relations, rng)]
     if statement.background:
@@ -89,6 +92,7 @@ def phrase(statement: Statement, rng: np.random.Generator) -> str:
 
 
 def _name(thing: Thing, rng: np.random.Generator) -> str:
+    """One thing as a phrase with its article: "a tiny red star", or "an orange thing" if its kind is not said."""
     size = pick(rng, SIZE_WORDS[thing.size]) if thing.size else ""
     noun = thing.kind or pick(rng, ("shape", "thing"))
     words = [word for word in (size, thing.colour, noun) if word]
@@ -101,7 +105,10 @@ def _arrange(names: list[str], relations, rng: np.random.Generator) -> str:
         return names[0]
     if not relations:
         return f"{', '.join(names[:-1])} and {names[-1]}"
-    said = lambda word: pick(rng, RELATION_WORDS[word])  # noqa: E731
+
+    def said(word: str) -> str:
+        return pick(rng, RELATION_WORDS[word])
+
     if len(names) == 2:
         (i, word, j), = relations
         return f"{names[i]} {said(word)} {names[j]}"
@@ -123,10 +130,11 @@ def describe(
 
 def full_statement(scene: Scene, rng: np.random.Generator) -> Statement:
     """Everything that a caption could say of the scene."""
-    return state(scene, rng, dict.fromkeys(CHANCES, 1.0))
+    return state(scene, rng, dict.fromkeys(FACTS, 1.0))
 
 
 def _words() -> tuple[str, ...]:
+    """Every word that a caption can contain, sorted."""
     groups = (SIZE_WORDS, RELATION_WORDS, BACKGROUND_WORDS, STYLE_PREFIX, STYLE_SUFFIX)
     texts = [text for group in groups for options in group.values() for text in options]
     texts += [*PLAIN_PREFIX, *KINDS, *COLOURS, *BACKGROUNDS, *STYLES, "a an and both shape thing"]

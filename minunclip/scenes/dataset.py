@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .captions import CHANCES, describe
-from .facts import BACKGROUNDS, COLOURS, COUNTS, KINDS, SIZES, STYLES, Scene, Statement, draw_scene, pick
+from .facts import COUNTS, FACTS, THING_FACTS, Scene, Statement, draw_scene, pick, with_fact
 from .render import render
 
 SPLITS = ("train", "test", "held-out")
@@ -19,15 +19,20 @@ SPLITS = ("train", "test", "held-out")
 
 @dataclass(frozen=True)
 class Item:
-    """One captioned picture. `statement` is what the caption says, `scene` what the picture shows."""
+    """One captioned picture."""
 
-    scene: Scene
+    scene: Scene                            # what the picture shows
     caption: str
-    statement: Statement
+    statement: Statement                    # what the caption says
 
-    def image(self, side: int = 32) -> Tensor:
-        """(3, side, side) float32 in -1 to 1, as the models take it."""
-        return to_tensor(render(self.scene, side))
+    @property
+    def seed(self) -> int:
+        """A number of its own, for random choices about it."""
+        return self.scene.seed
+
+    def image(self, side: int = 32, crop: tuple[int, int, int] | None = None) -> Tensor:
+        """(3, side, side) float32 in -1 to 1, as the models take it; with crop (left, top, size) that square only."""
+        return to_tensor(render(self.scene, side, crop))
 
 
 def to_tensor(picture: np.ndarray) -> Tensor:
@@ -44,7 +49,8 @@ class Scenes(Dataset):
     """`Scenes("train")[i]` is an Item.
 
     split     "train"; "test": captions that training never sees; "held-out": combinations never drawn for
-              training, such as a purple star
+              training, such as a purple star. Raises ValueError for any other
+    length    how many items there are; no item costs anything before it is asked for
     seed      another seed, other scenes
     siblings  items come in families of this size, whose scenes differ in one or two facts only, and each
               second one only in what stands where: hard negatives for a contrastive loss
@@ -52,7 +58,7 @@ class Scenes(Dataset):
     """
 
     def __init__(
-        self, split: str = "train", length: int = 1_000_000, seed: int = 0, siblings: int = 1,
+        self, split: str = "train", length: int = 1_000_000, seed: int = 0, *, siblings: int = 1,
         counts: tuple[float, ...] = COUNTS,
     ):  # fmt: skip
         if split not in SPLITS:
@@ -70,7 +76,7 @@ class Scenes(Dataset):
         rng = self._rng(i, 1)
         scene = draw_scene(self._rng(i // self.siblings), self.split == "held-out", self.counts)
         n = i % self.siblings
-        if n >= 2:                                                      # twins share the change, not the order
+        if n >= 2:                                                      # items 2 and 3 share a change
             scene = change(scene, self._rng(i - n % 2, 2))
         if n % 2:
             scene = reorder(scene, rng) if len(scene.things) > 1 else change(scene, rng)
@@ -80,7 +86,7 @@ class Scenes(Dataset):
         return np.random.default_rng([self.seed, SPLITS.index(self.split), *numbers])
 
     def _captioned(self, scene: Scene, rng: np.random.Generator) -> Item:
-        chances = CHANCES if self.siblings == 1 else CHANCES | {"relation": 1.0}    # or twins read alike
+        chances = CHANCES if self.siblings == 1 else CHANCES | {"relation": 1.0}    # else two siblings read alike
         while True:
             caption, statement = describe(scene, rng, chances)
             if self.split == "held-out" or for_testing(caption) == (self.split == "test"):
@@ -98,15 +104,10 @@ def change(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def _change_one(scene: Scene, rng: np.random.Generator) -> Scene:
-    what = rng.choice(("background", "style", "kind", "kind", "kind", "kind", "colour", "size"))
-    if what == "background":
-        return replace(scene, background=pick(rng, BACKGROUNDS))
-    if what == "style":
-        return replace(scene, style=pick(rng, STYLES))
-    things = list(scene.things)
-    n = rng.integers(len(things))
-    things[n] = replace(things[n], **{what: pick(rng, {"kind": KINDS, "colour": COLOURS, "size": SIZES}[what])})
-    return replace(scene, things=tuple(things))
+    """A fact drawn anew, half of the time a kind; by chance it may stay as it was."""
+    fact = rng.choice(("background", "style", "kind", "kind", "kind", "kind", "colour", "size"))
+    n = int(rng.integers(len(scene.things))) if fact in THING_FACTS else 0
+    return with_fact(scene, fact, pick(rng, FACTS[fact]), n)
 
 
 def reorder(scene: Scene, rng: np.random.Generator) -> Scene:

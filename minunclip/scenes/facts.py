@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -12,6 +12,12 @@ COLOURS = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink")
 SIZES = ("small", "big")
 BACKGROUNDS = ("paper", "sky", "meadow", "night", "sunset")
 STYLES = ("flat", "outlined", "striped", "dotted", "crayon", "cubist")
+RELATIONS = ("above", "below", "left of", "right of")
+
+# Every fact that a caption can state, with its values: of one thing, of a pair of things, of the whole scene.
+THING_FACTS = {"kind": KINDS, "colour": COLOURS, "size": SIZES}
+SCENE_FACTS = {"background": BACKGROUNDS, "style": STYLES}
+FACTS = {**THING_FACTS, "relation": RELATIONS, **SCENE_FACTS}
 
 # Where the things of each layout stand, in reading order: x to the right, y down, both 0 to 1.
 LAYOUTS = {
@@ -33,24 +39,29 @@ HELD_OUT = frozenset({("purple", "star"), ("yellow", "fish"), ("teal", "heart")}
 class Thing:
     """One drawn object. In a caption's statement, None means "not said"."""
 
-    kind: str | None
-    colour: str | None
-    size: str | None
+    kind: str | None                        # one of KINDS
+    colour: str | None                      # one of COLOURS
+    size: str | None                        # one of SIZES
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """The value of each of THING_FACTS, in their order."""
+        return {fact: getattr(self, fact) for fact in THING_FACTS}
 
     def fits(self, other: Thing) -> bool:
         """True if `other` has every property that this one states."""
-        return all(getattr(self, f.name) in (None, getattr(other, f.name)) for f in fields(self))
+        return all(value in (None, getattr(other, fact)) for fact, value in self.facts.items())
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All the facts of a picture. `seed` moves and turns the things a little; it is no fact."""
+    """All the facts of a picture."""
 
-    things: tuple[Thing, ...]
-    layout: str
-    background: str
-    style: str
-    seed: int = 0
+    things: tuple[Thing, ...]               # in reading order, as many as the layout has places
+    layout: str                             # one of LAYOUT_NAMES
+    background: str                         # one of BACKGROUNDS
+    style: str                              # one of STYLES
+    seed: int = 0                           # moves and turns the things a little; it is not a fact
 
     def relation(self, i: int, j: int) -> str:
         """Where thing i stands as seen from thing j: "above", "below", "left of" or "right of"."""
@@ -67,10 +78,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Statement:
-    """What a caption says: things (with gaps), relations (i, "above", j) between them, and the rest."""
+    """What a caption says. None means "not said"."""
 
-    things: tuple[Thing, ...]
-    relations: tuple[tuple[int, str, int], ...] = ()
+    things: tuple[Thing, ...]                           # in the order in which the caption names them
+    relations: tuple[tuple[int, str, int], ...] = ()    # (i, "above", j): thing i stands above thing j
     background: str | None = None
     style: str | None = None
 
@@ -89,6 +100,14 @@ class Statement:
     def _matches(self, scene: Scene, order: tuple[int, ...]) -> bool:
         fit = all(thing.fits(scene.things[n]) for thing, n in zip(self.things, order, strict=True))
         return fit and all(scene.relation(order[i], order[j]) == word for i, word, j in self.relations)
+
+
+def with_fact(said: Scene | Statement, fact: str, value: str, n: int = 0) -> Scene | Statement:
+    """The same scene or statement with another value of one of SCENE_FACTS, or of one of thing n's THING_FACTS."""
+    if fact in SCENE_FACTS:
+        return replace(said, **{fact: value})
+    changed = replace(said.things[n], **{fact: value})
+    return replace(said, things=(*said.things[:n], changed, *said.things[n + 1 :]))
 
 
 def draw_scene(rng: np.random.Generator, held_out: bool = False, counts: tuple[float, ...] = COUNTS) -> Scene:
@@ -110,7 +129,7 @@ def draw_scene(rng: np.random.Generator, held_out: bool = False, counts: tuple[f
 
 def draw_thing(rng: np.random.Generator) -> Thing:
     """A random object: kind, colour and size each equally likely."""
-    return Thing(pick(rng, KINDS), pick(rng, COLOURS), pick(rng, SIZES))
+    return Thing(**{fact: pick(rng, values) for fact, values in THING_FACTS.items()})
 
 
 def pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:

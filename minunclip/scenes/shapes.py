@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 
-def disc(u: ndarray, v: ndarray, x: float = 0.0, y: float = 0.0, radius: float = 1.0) -> ndarray:
+def disc(u: ndarray, v: ndarray, x: float = 0.0, y: float = 0.0, *, radius: float = 1.0) -> ndarray:
     """A disc around (x, y)."""
     return np.hypot(u - x, v - y) - radius
 
@@ -58,13 +58,13 @@ def heart(u: ndarray, v: ndarray) -> ndarray:
     h, c = 0.82, 0.08                                    # half the square's diagonal, and its centre
     u = np.abs(u)
     edge = (u + v - c - h) / np.sqrt(2)
-    lobe = disc(u, v, h / 2, c - h / 2, h / np.sqrt(2))
+    lobe = disc(u, v, h / 2, c - h / 2, radius=h / np.sqrt(2))
     distance = np.where(u - (v - c) > h, lobe, edge)
     return np.where(distance < 0, np.maximum(distance, -np.hypot(u, v - c + h)), distance)
 
 
 def moon(u: ndarray, v: ndarray) -> ndarray:
-    return np.maximum(disc(u, v, radius=0.95), -disc(u, v, 0.5, -0.12, 0.78))
+    return np.maximum(disc(u, v, radius=0.95), -disc(u, v, 0.5, -0.12, radius=0.78))
 
 
 def flower(u: ndarray, v: ndarray) -> ndarray:

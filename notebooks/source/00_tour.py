@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import torch
 
+import minunclip
 from minunclip import plots
-from minunclip.draw import best_device
+from minunclip.device import best_device
 from minunclip.judge import Judge
 from minunclip.metrics import true_facts
 from minunclip.scenes import Statement, Thing
-from minunclip.unclip import UnCLIP
 from minunclip.widgets import GuidanceExplorer, guidance_grid
 
 torch.set_grad_enabled(False)  # nothing is trained in this notebook
@@ -28,7 +28,7 @@ print(f"running on {device.type}")
 
 # %%
 caption, seed = "a big red heart above a small blue fish", 0
-cascade = UnCLIP.from_pretrained("scenes", device)
+cascade = minunclip.load("scenes", device)
 drawing = cascade.sample([caption], seed=seed, keep_steps=True)
 plots.show(drawing.image, [caption], seed=seed)
 
@@ -66,7 +66,7 @@ plots.cost_table("00_tour")
 
 # %% tags=["nbval-check-output"]
 networks = {"CLIP": cascade.clip, "prior": cascade.prior, "decoder": cascade.decoder,
-            "upsampler 1": cascade.upsamplers[0], "upsampler 2": cascade.upsamplers[1]}  # fmt: skip
+            "upsampler-1": cascade.upsamplers[0], "upsampler-2": cascade.upsamplers[1]}  # fmt: skip
 for name, network in networks.items():
     print(f"{name:12} {sum(p.numel() for p in network.parameters()) / 1e6:5.2f} million parameters")
 

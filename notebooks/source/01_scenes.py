@@ -18,18 +18,17 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
-from minunclip import checks, figures, plots
-from minunclip.batches import batches, collate
+from minunclip import checks, plots
+from minunclip.commands.train import shortened
+from minunclip.device import best_device
 from minunclip.diversity import entropy
-from minunclip.draw import best_device
 from minunclip.judge import ABSENT, Judge, heads, labels
 from minunclip.metrics import fidelity, judge_accuracy, same_facts
-from minunclip.recipes import JudgeRecipe
-from minunclip.run import shortened
 from minunclip.scenes import VOCABULARY, Scene, Scenes, Statement, Thing, describe, draw_scene, render, to_tensor
 from minunclip.scenes.facts import BACKGROUNDS, COLOURS, HELD_OUT, KINDS, LAYOUTS, SIZES, STYLES
 from minunclip.scenes.shapes import circle, star
-from minunclip.train import train
+from minunclip.training import Trainer, batches, collate
+from minunclip.training.recipes import JudgeRecipe
 
 # %%
 train_set = Scenes("train")
@@ -567,12 +566,12 @@ judge = recipe.build().to(device)
 print(f"{sum(p.numel() for p in judge.parameters()) / 1e6:.1f} million parameters")
 
 # %% [markdown]
-# `train` hands out a record after each step, so the loop is ours: here it keeps the records and prints some.
+# A `Trainer` hands out a record after each step, so the loop is ours: here it keeps the records and prints some.
 
 # %%
 records = []
 workers = 0 if profile == "cpu" else os.cpu_count() - 1     # processes that draw scenes for the GPU
-for record in train(judge, recipe.loss, batches(recipe, config, workers), config):
+for record in Trainer(judge, config).run(recipe.loss, batches(recipe, config, workers)):
     records.append(record)
     if record.step % (config.steps // 5) == 0:
         print(f"step {record.step:4}: loss {record.loss:.2f}")
@@ -586,7 +585,7 @@ guessing = sum(log(len(answers)) for answers in heads().values()) / len(heads())
 print(f"guessing: {guessing:.2f}, the first step: {records[0].loss:.2f}, the last: {records[-1].loss:.2f}")
 
 # %%
-figures.loss_curve(records, "judge")
+plots.loss_curve(records, "judge")
 
 # %% [markdown]
 # How good is it? We ask it about pictures that it has never seen:
@@ -650,7 +649,7 @@ g = torch.Generator().manual_seed(0)
 noise = torch.randn(images.shape, generator=g).to(device)
 levels = (0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 right = [same_facts(truth, finished.read(images + level * noise))["scene"].value for level in levels]
-figures.curves({"finished judge": (levels, right)}, "standard deviation of the noise", "scenes read without a mistake")
+plots.curves({"finished judge": (levels, right)}, "standard deviation of the noise", "scenes read without a mistake")
 
 # %% [markdown]
 # **Nothing to see.** The judge has no way to say "I do not know". Whatever it gets, it names a scene, and the

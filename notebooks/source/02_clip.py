@@ -17,18 +17,18 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
-from minunclip import checks, figures, plots
-from minunclip.batches import batches, collate
+from minunclip import checks, plots
 from minunclip.clip import CLIP, CLIPConfig, TextEncoder, contrastive_loss
-from minunclip.draw import best_device
+from minunclip.commands.train import shortened
+from minunclip.device import best_device
 from minunclip.judge import labels
-from minunclip.metrics import Share, zero_shot
+from minunclip.metrics import zero_shot
 from minunclip.pca import PCA
-from minunclip.recipes import ClipRecipe
-from minunclip.run import shortened
 from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, phrase, render, to_tensor
 from minunclip.scenes.facts import draw_thing
-from minunclip.train import TrainConfig, train
+from minunclip.statistics import Share
+from minunclip.training import TrainConfig, Trainer, batches, collate
+from minunclip.training.recipes import ClipRecipe
 from minunclip.transformer import Attention, Block, causal_mask, timestep_embedding
 from minunclip.widgets_clip import SimilarityExplorer, similarity_grid
 
@@ -38,7 +38,7 @@ finished = CLIP.from_pretrained("scenes")
 items = [Scenes("test", seed=3)[i] for i in range(6)]
 images, captions = torch.stack([item.image() for item in items]), [item.caption for item in items]
 cosines = finished.similarity(finished.encode_image(images), finished.encode_text(captions).embed)
-figures.heatmap(cosines.T, captions, images, "cosine of caption and picture")
+plots.heatmap(cosines.T, captions, images, "cosine of caption and picture")
 
 # %% [markdown]
 # Six captions and six pictures, none of which CLIP saw in training. The darker a cell, the better the two
@@ -99,7 +99,7 @@ print(scores.numpy().round(2))
 
 # %%
 weights = scores.softmax(dim=1)
-figures.heatmap(weights, words, words, "share of its attention")
+plots.heatmap(weights, words, words, "share of its attention")
 
 # %% [markdown]
 # "circle" gives 89% of its attention to "red". The answer of each word is the mean of the values, weighted by these
@@ -227,7 +227,7 @@ torch.testing.assert_close(timestep_embedding(torch.arange(3), 4), waves)
 # %%
 places = [str(n) for n in range(32)]
 sines = F.normalize(timestep_embedding(torch.arange(32), 128), dim=1)
-figures.heatmap(sines @ sines.T, places, places, "cosine of two positions: sines and cosines")
+plots.heatmap(sines @ sines.T, places, places, "cosine of two positions: sines and cosines")
 
 # %% [markdown]
 # Near places are similar, and only the distance counts. CLIP does without a formula: it has a table with one
@@ -237,7 +237,7 @@ figures.heatmap(sines @ sines.T, places, places, "cosine of two positions: sines
 lengths = [len(Scenes("train")[i].caption.split()) + 2 for i in range(1000)]
 print(f"tokens in a thousand captions: {np.mean(lengths):.1f} on average, at most {max(lengths)}")
 learned = F.normalize(encoder.positions, dim=1)
-figures.heatmap(learned @ learned.T, places, places, "cosine of two positions: learned")
+plots.heatmap(learned @ learned.T, places, places, "cosine of two positions: learned")
 
 # %% [markdown]
 # Look whether neighbours are more alike than positions far apart: nobody told the model which ones are neighbours. The
@@ -321,7 +321,7 @@ def moved(place):
     return (read(other) - tokens)[0].norm(dim=1)
 
 changes = torch.stack([moved(place) for place in range(1, len(names) - 1)])
-figures.heatmap(changes, [f"{name} replaced" for name in names[1:-1]], names, "how far each token moves", digits=1)
+plots.heatmap(changes, [f"{name} replaced" for name in names[1:-1]], names, "how far each token moves", digits=1)
 
 # %% [markdown]
 # Whatever comes before the replaced word stays exactly as it was, the last column never does. That also
@@ -353,7 +353,7 @@ for block in encoder.transformer.blocks[:2]:
     shares.append(looks_at(block, x))
     x, _ = block(x, causal_mask(ids.shape[1]))
 heads = [f"block {n + 1}, head {h + 1}" for n in range(len(shares)) for h in range(len(shares[n]))]
-figures.heatmap(torch.cat(shares), heads, names, "share of the end token's attention")
+plots.heatmap(torch.cat(shares), heads, names, "share of the end token's attention")
 
 # %% [markdown]
 # Look for heads that single out the colours, the kinds, or "above". Be careful with such stories, though: in the
@@ -569,7 +569,7 @@ print(f"{sum(p.numel() for p in yours.parameters()) / 1e6:.1f} million parameter
 records = []
 workers = 0 if profile == "cpu" else os.cpu_count() - 1     # processes that draw scenes for the GPU
 with torch.enable_grad():
-    for record in train(yours, recipe.loss, batches(recipe, config, workers), config):
+    for record in Trainer(yours, config).run(recipe.loss, batches(recipe, config, workers)):
         records.append(record)
         if record.step % (config.steps // 5) == 0:
             print(f"step {record.step:4}: loss {record.loss:.2f}")
@@ -583,7 +583,7 @@ last = np.mean([record.loss for record in records[-10:]])
 print(f"guessing: {log(config.batch):.2f}, the first step: {records[0].loss:.2f}, the last ten: {last:.2f}")
 
 # %%
-figures.loss_curve(records, "clip")
+plots.loss_curve(records, "clip")
 
 # %% [markdown]
 # Losses of different batch sizes cannot be compared: among more captions it is harder to find one's own. What can be
@@ -854,14 +854,18 @@ def small_training(twins):
     torch.manual_seed(0)
     model, rng, curve = SmallCLIP(), np.random.default_rng(0), {}
     config = TrainConfig(steps=150, batch=64, lr=2e-3, warmup=20, bf16=False)
+
+    def loader(first_step):
+        return (columns(twins, rng) for _ in range(config.steps))
+
     with torch.enable_grad():
-        for record in train(model, SmallCLIP.loss, lambda first: (columns(twins, rng) for _ in range(150)), config):
+        for record in Trainer(model, config).run(SmallCLIP.loss, loader):
             if record.step % 15 == 0:
                 curve[record.step] = reads_order(model)
     return list(curve), list(curve.values())
 
 lines = {"batches without twins": small_training(False), "batches with twins": small_training(True)}
-figures.curves(lines, "steps", "prefers the true caption to its twin's")
+plots.curves(lines, "steps", "prefers the true caption to its twin's")
 
 # %% [markdown]
 # The same network, the same number of pairs; only the batches differ. Yuksekgonul et al. mend a large CLIP in the same
@@ -931,7 +935,7 @@ for name, pca in spectra.items():
 
 # %%
 held = {name: pca.variances.cumsum(dim=0) / pca.variances.sum() for name, pca in spectra.items()}
-figures.curves({name: (range(1, len(share) + 1), share) for name, share in held.items()},
+plots.curves({name: (range(1, len(share) + 1), share) for name, share in held.items()},
                "principal axes", "share of the variance", log_x=True)  # fmt: skip
 
 # %% [markdown]
@@ -945,7 +949,7 @@ figures.curves({name: (range(1, len(share) + 1), share) for name, share in held.
 
 # %%
 x_y = spectra["finished"].project(album_z["finished"])[:100, :2]
-figures.picture_map(album_images[:100], x_y, "principal axis 1", "principal axis 2")
+plots.picture_map(album_images[:100], x_y, "principal axis 1", "principal axis 2")
 
 # %% [markdown]
 # Which pictures are neighbours? See whether background, style, or number of things sorts the map. The largest

@@ -17,17 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minunclip import checks, figures, plots
+import minunclip
+from minunclip import checks, plots
 from minunclip.clip import CLIP
+from minunclip.device import best_device
 from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.draw import best_device
 from minunclip.plane import Panel, lattice, plane
 from minunclip.samplers import ddim, ddpm, generators, guided, last, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.steps import timesteps
-from minunclip.train import TrainConfig, Trainer, train
+from minunclip.training import TrainConfig, Trainer
 from minunclip.transformer import timestep_embedding
-from minunclip.unclip import UnCLIP
 from minunclip.unet import UNet, UNetConfig
 from minunclip.widgets_diffusion import FieldExplorer, NoiseExplorer, field_grid, noise_grid
 
@@ -191,7 +191,7 @@ print("alpha_bar at t = 99, 499, 899:", *(f"{diffusion.alphas_bar[t]:.3f}" for t
 # %%
 linear = Diffusion(DiffusionConfig(schedule="linear"))
 tables = {"cosine": diffusion.alphas_bar, "linear": linear.alphas_bar}
-figures.curves({name: (range(1000), table.tolist()) for name, table in tables.items()}, "t", "alpha_bar")
+plots.curves({name: (range(1000), table.tolist()) for name, table in tables.items()}, "t", "alpha_bar")
 
 # %% [markdown]
 # Easier to judge is the *signal-to-noise ratio*, $\bar\alpha_t / (1 - \bar\alpha_t)$. How many of the 1000 timesteps
@@ -288,7 +288,7 @@ kinds = {target: Diffusion(DiffusionConfig(target=target, clip=None)) for target
 t, x_0, eps = torch.tensor([100, 500, 900]), torch.randn(3, 2, generator=g), torch.randn(3, 2, generator=g)
 for target, process in kinds.items():
     x_t = process.q_sample(x_0, t, eps)
-    found = process.solve(process.target_of(x_0, eps, t), x_t, t)
+    found = process.solve(process.target_of(x_0, t, eps), x_t, t)
     torch.testing.assert_close(found, (x_0, eps), atol=1e-4, rtol=1e-4)
     print(f"{target:3}: both parts found again")
 
@@ -409,7 +409,7 @@ def without_captions(count, g):
 torch.manual_seed(0)
 predicts_eps = PointNet()
 losses = [loss for _, loss in fit(diffusion, predicts_eps, without_captions, 1000)]
-figures.curves({"this training": (range(1, 1001), smooth(losses))}, "step", "loss (mean of 50 steps)", log_x=True)
+plots.curves({"this training": (range(1, 1001), smooth(losses))}, "step", "loss (mean of 50 steps)", log_x=True)
 
 # %% [markdown]
 # The loss falls, but nowhere near zero. Is the network bad? In this small world we can find out, because we know the
@@ -455,7 +455,7 @@ by_tenth = {}
 for name, denoiser in {"ours": predicts_eps, "the best": best_eps}.items():
     loss = diffusion.loss(denoiser, x_0, t, eps)
     by_tenth[name] = [loss[tenth == k].mean().item() for k in range(10)]
-figures.curves({name: (range(50, 1000, 100), loss) for name, loss in by_tenth.items()}, "t", "loss")
+plots.curves({name: (range(50, 1000, 100), loss) for name, loss in by_tenth.items()}, "t", "loss")
 
 # %% [markdown]
 # With much noise, $x_t$ is nearly all $\epsilon$ and the task is easy. With little noise, nobody can tell noise from
@@ -743,7 +743,7 @@ for count in counts:
     found["DDPM"].append(last(ddpm(v_diffusion, model, noise_100, count)))
 lines = {name: (counts, [apart(points, x) for x in samples]) for name, samples in found.items()}
 lines["fresh data"] = ((2, 100), [apart(points, fresh)] * 2)
-figures.curves(lines, "steps", "distance from the data", log_x=True)
+plots.curves(lines, "steps", "distance from the data", log_x=True)
 
 # %%
 plane({f"{name}, {count} steps": Panel(samples[counts.index(count)])
@@ -888,7 +888,7 @@ print("equal")
 
 # %% tags=["nbval-ignore-output"]
 limited = Diffusion(DiffusionConfig(target="v", clip=2.5))
-field_grid(limited, guided_by, data, 0, names[0], scales=(0, 1, 3, 8))
+field_grid(limited, guided_by, data, label=0, name=names[0], scales=(0, 1, 3, 8))
 
 # %% [markdown]
 # And with a kernel, for any caption, guidance, noise level and number of steps:
@@ -927,7 +927,7 @@ samples = {w: last(ddim(limited, guided_by(y, w), [], 25, x_T=x_T)) for w in sca
 lines = {"fidelity": [fidelity(x, 0) for x in samples.values()],
          "diversity, share of 3": [diversity(x, 0) / 3 for x in samples.values()],
          "in a cluster": [in_a_cluster(x) for x in samples.values()]}  # fmt: skip
-figures.curves({name: (scales, values) for name, values in lines.items()}, "guidance w", "share")
+plots.curves({name: (scales, values) for name, values in lines.items()}, "guidance w", "share")
 
 # %%
 plane({f"w = {w}": Panel(samples[w], labels=y) for w in (0, 1, 2, 4, 10)}, columns=5, side=1.9)
@@ -973,7 +973,7 @@ def loss_of(process):
 print(f"{config.steps} steps with {config.batch} pictures each")
 
 # %% [markdown]
-# The loop is the library's `train`, as in notebooks 01 and 02. Its `Trainer` also keeps an average of the weights
+# The loop is the library's `Trainer`, as in notebooks 01 and 02. It also keeps an average of the weights
 # over the last steps (*EMA*). Samples are drawn with the average, which jitters less.
 #
 # First the paper's choice: the network predicts $\epsilon$. We stop after a fifth of the time.
@@ -987,7 +987,7 @@ torch.set_grad_enabled(True)
 torch.manual_seed(0)
 eps_diffusion = Diffusion(DiffusionConfig(target="eps"))
 trainer = Trainer(UNet(unet_config).to(device), config)
-for record in train(trainer.model, loss_of(eps_diffusion), batches, config, trainer=trainer):
+for record in trainer.run(loss_of(eps_diffusion), batches):
     if record.step == config.steps // 5:
         break
 print(f"step {record.step}: loss {record.loss:.2f}")
@@ -1083,7 +1083,7 @@ plots.show(rows, [*drawn] * 2, columns=6, side=96, seed=0)
 torch.manual_seed(0)
 x0_diffusion = Diffusion(DiffusionConfig(target="x0"))
 trainer, records, early = Trainer(UNet(unet_config).to(device), config), [], {}
-for record in train(trainer.model, loss_of(x0_diffusion), batches, config, trainer=trainer):
+for record in trainer.run(loss_of(x0_diffusion), batches):
     records.append(record)
     if record.step in (config.steps // 8, config.steps // 3, config.steps):
         early[record.step] = sample(x0_diffusion, trainer.ema)
@@ -1098,9 +1098,9 @@ torch.set_grad_enabled(False)
 seen, mean = [record.examples for record in records], pictures.mean(dim=0)
 marks = {"always the mean picture": ((pictures - mean) ** 2).mean().item(),
          "the best possible": mean_loss(x0_diffusion, best_picture)}  # fmt: skip
-lines = {"this training": (seen, figures.running_mean(records, 20))}
+lines = {"this training": (seen, plots.running_mean(records, 20))}
 lines |= {name: ((seen[0], seen[-1]), (loss, loss)) for name, loss in marks.items()}
-figures.curves(lines, "examples seen", "loss", log_x=True)
+plots.curves(lines, "examples seen", "loss", log_x=True)
 
 # %%
 shown = [image for images in early.values() for image in images[:4]]
@@ -1136,7 +1136,7 @@ plots.show([*drawn, *twins], ["drawn"] * 6 + ["nearest in training"] * 6, column
 # two renders.
 
 # %%
-cascade = UnCLIP.from_pretrained("scenes", device)
+cascade = minunclip.load("scenes", device)
 other = Scene((Thing("star", "yellow", "big"),), "alone", "meadow", "flat", seed=2)
 captions = ["a big red heart above a small blue fish", "a big yellow star on a meadow"]
 renders = torch.stack([to_tensor(render(one, 32)) for one in (scene, other)]).to(device)
@@ -1173,7 +1173,7 @@ def at_the_limit(images):
 
 lines = {"decoded": (scales, [at_the_limit(decoded[w]) for w in scales]),
          "the renders": ((0, 20), [at_the_limit(renders)] * 2)}  # fmt: skip
-figures.curves(lines, "guidance w", "share of colours at -1 or 1")
+plots.curves(lines, "guidance w", "share of colours at -1 or 1")
 
 # %% [markdown]
 # A share above that of the renders is *saturation*. The paper varies the guidance of its decoder from 1 to 4 (Figures

@@ -15,27 +15,28 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from minunclip import checks, figures, plots
-from minunclip.batches import batches, collate
+import minunclip
+from minunclip import checks, plots
+from minunclip.device import best_device
 from minunclip.distances import inside
 from minunclip.diversity import complete
-from minunclip.draw import best_device
 from minunclip.judge import Judge
 from minunclip.manipulations import as_image_embedding, decode
-from minunclip.metrics import Share, fidelity
+from minunclip.metrics import fidelity
 from minunclip.prior import DiffusionPrior, PriorConfig
-from minunclip.recipes_prior import PriorRecipe
 from minunclip.samplers import ddim, generators, last, noise_stream
 from minunclip.scenes import Scenes, Statement, Thing, render, to_tensor
+from minunclip.statistics import Share
 from minunclip.text import Text
-from minunclip.train import Trainer, train
+from minunclip.training import Trainer, batches, collate
+from minunclip.training.recipes import PriorRecipe
 from minunclip.transformer import timestep_embedding
-from minunclip.unclip import UnCLIP, best_of
+from minunclip.unclip import best_of
 from minunclip.widgets_prior import PriorExplorer, fit, prior_grid, variety
 
 # %%
 torch.set_grad_enabled(False)                     # on again for the training in section 6
-cascade = UnCLIP.from_pretrained("scenes")
+cascade = minunclip.load("scenes")
 clip, prior = cascade.clip, cascade.prior
 width = prior.config.z_width                      # how many numbers z_i and z_t have
 
@@ -263,7 +264,7 @@ row = torch.stack([
     torch.tensor([0.0, 0, 8, 9]) + 0.5,           # the noised z_i
     torch.tensor([7.0, 7, 7, 7]) + 0.6,           # the query
 ])  # fmt: skip
-figures.heatmap(row, ["a", "star", "z_t", "t", "noised z_i", "query"], ["0", "1", "2", "3"], "six tokens of width 4")
+plots.heatmap(row, ["a", "star", "z_t", "t", "noised z_i", "query"], ["0", "1", "2", "3"], "six tokens of width 4")
 
 # %% [markdown]
 # ### Exercise 1: The sequence · ●●○ medium · 7 minutes
@@ -357,7 +358,7 @@ checks.prior_mask(prior_mask)
 padded = words.padded(3)
 allowed = checks.prior_mask.reference(padded.mask)
 row_names = ["a", "star", "(padding)", "z_t", "t", "noised z_i", "query"]
-figures.heatmap(allowed[0].float(), row_names, row_names, "row may look at column", digits=0)
+plots.heatmap(allowed[0].float(), row_names, row_names, "row may look at column", digits=0)
 
 # %% [markdown]
 # The query is last, so it sees everything. It has nothing to say of its own, the same vector for all captions and all
@@ -482,7 +483,7 @@ print("equal to the library's loss")
 
 # %%
 spread = known_i.std(dim=0)
-figures.curves({"spread of z_i": (range(1, width + 1), spread.tolist()), "spread of the noise": ((1, width), (1, 1))},
+plots.curves({"spread of z_i": (range(1, width + 1), spread.tolist()), "spread of the noise": ((1, width), (1, 1))},
                "axis", "standard deviation")  # fmt: skip
 
 # %% [markdown]
@@ -631,7 +632,7 @@ print(f"{sum(p.numel() for p in yours.parameters()) / 1e6:.2f} million parameter
 trainer, records = Trainer(yours, config), []
 workers = 0 if profile == "cpu" else os.cpu_count() - 1     # processes that draw scenes for the GPU
 with torch.enable_grad():
-    for record in train(yours, recipe.loss, batches(recipe, config, workers), config, trainer=trainer):
+    for record in trainer.run(recipe.loss, batches(recipe, config, workers)):
         records.append(record)
         if record.step % max(1, config.steps // 5) == 0:
             print(f"step {record.step:4}: loss {record.loss:.3f}")
@@ -639,7 +640,7 @@ yours, clip = trainer.ema.cpu().eval(), clip.cpu()
 recipe.finish(yours)
 
 # %%
-figures.loss_curve(records, "prior")
+plots.loss_curve(records, "prior")
 
 # %% [markdown]
 # What do these losses mean? At the top of the curve is what it costs to know nothing. The bottom is not zero, for two
@@ -659,7 +660,7 @@ def loss_at(model, t):
 
 ts = (0, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 999)
 lines = {name: (ts, [loss_at(model, t) for t in ts]) for name, model in {"yours": yours, "finished": prior}.items()}
-figures.curves(lines | {"the matrix": ((0, 999), [squared_error(guess).item()] * 2)}, "t", "mean squared error")
+plots.curves(lines | {"the matrix": ((0, 999), [squared_error(guess).item()] * 2)}, "t", "mean squared error")
 
 # %% [markdown]
 # At the right end stands the pure guess from the caption. Does the Transformer beat the matrix there? It has seen the
@@ -699,7 +700,7 @@ steps = list(ddim(prior.diffusion, denoiser, [], 15, x_T=x_T))
 near = {"z_t of the caption": [fit(prior.unwhiten(step.x_0), z_t) for step in steps],
         "z_i of the true picture": [fit(prior.unwhiten(step.x_0), z_i) for step in steps]}
 lines = {name: ([step.t for step in steps], cosines) for name, cosines in near.items()}
-figures.curves(lines, "t (the run goes from right to left)", "cosine of the estimate with")
+plots.curves(lines, "t (the run goes from right to left)", "cosine of the estimate with")
 
 # %% [markdown]
 # The first estimate, at the right, is the best guess from the caption alone. It is a mean, and close to both. Then the
@@ -782,11 +783,11 @@ wishes = ("a red star", "a big red star at night", "a crayon drawing of a big re
 scales = (0, 1, 2, 3, 5, 8)
 swept = {wish: [draw_z([wish] * 24, w) for w in scales] for wish in wishes}
 goal = {wish: clip.encode_text([wish]).embed for wish in wishes}
-figures.curves({wish: (scales, [fit(z, goal[wish]) for z in swept[wish]]) for wish in wishes},
+plots.curves({wish: (scales, [fit(z, goal[wish]) for z in swept[wish]]) for wish in wishes},
                "guidance w of the prior", "cosine with z_t")  # fmt: skip
 
 # %%
-figures.curves({wish: (scales, [variety(z, known_i) for z in swept[wish]]) for wish in wishes},
+plots.curves({wish: (scales, [variety(z, known_i) for z in swept[wish]]) for wish in wishes},
                "guidance w of the prior", "variety")  # fmt: skip
 
 # %% [markdown]
@@ -811,7 +812,7 @@ for w, *draws in zip(scales, *swept.values(), strict=True):
 # these pages were made beforehand, no kernel is needed.
 
 # %% tags=["nbval-ignore-output"]
-prior_grid(cascade, draw_z, "a red star", (0, 1, 2, 4, 8), "guidance", known_i[:400])
+prior_grid(cascade, draw_z, "a red star", (0, 1, 2, 4, 8), name="guidance", cloud=known_i[:400])
 
 # %% [markdown]
 # And with a caption of your own, which needs a running kernel:

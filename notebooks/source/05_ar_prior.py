@@ -15,27 +15,28 @@ from math import log, log2
 import torch
 import torch.nn.functional as F
 
-from minunclip import checks, figures, manipulations, paper, plots
+import minunclip
+from minunclip import checks, manipulations, plots
 from minunclip.ar_prior import ARPrior, dot
-from minunclip.batches import batches, collate
+from minunclip.device import best_device
 from minunclip.distances import inside
-from minunclip.draw import best_device
 from minunclip.judge import Judge
-from minunclip.metrics import Share, fidelity
+from minunclip.metrics import fidelity
 from minunclip.paper.binding import pair_of
 from minunclip.pca import PCA
 from minunclip.plane import Panel, plane
-from minunclip.recipes_prior import ARPriorRecipe, hide
 from minunclip.samplers import ddim, generators, last, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
-from minunclip.train import Trainer, train
+from minunclip.statistics import Share
+from minunclip.training import Trainer, batches, collate
+from minunclip.training.recipes.ar_prior import ARPriorRecipe, hide
 from minunclip.transformer import causal_mask
 from minunclip.unclip import UnCLIP, best_of
 from minunclip.widgets_prior import PriorExplorer, fit, prior_grid, variety
 
 # %%
 torch.set_grad_enabled(False)                     # on again for the training in section 6
-cascade = UnCLIP.from_pretrained("scenes")
+cascade = minunclip.load("scenes")
 clip, prior = cascade.clip, ARPrior.from_pretrained("scenes")
 K, buckets = prior.config.components, prior.config.buckets
 print(f"z_i has {prior.config.z_width} numbers; as a sentence it has {K} words, each one of {buckets}")
@@ -179,7 +180,7 @@ for share in (0.5, 0.9, 0.95, 0.99, 0.999):
 
 # %%
 numbers = torch.arange(1, len(held) + 1)
-figures.curves({"z_i of our CLIP": (numbers, held), "if all varied alike": (numbers, numbers / len(held))},
+plots.curves({"z_i of our CLIP": (numbers, held), "if all varied alike": (numbers, numbers / len(held))},
                "components kept", "share of the variance", log_x=True)  # fmt: skip
 
 # %% [markdown]
@@ -266,7 +267,7 @@ def rounded(x, count):
 counts = (2, 4, 8, 16, 32, 64, 128, 256)
 lost = [((rounded(x, count) - x).square().mean(dim=0) / x.var(dim=0)).tolist() for count in counts]      # for each word
 words = {"the first word": 0, f"word {K // 2}": K // 2 - 1, f"word {K}": K - 1}
-figures.curves({name: (counts, [row[k] for row in lost]) for name, k in words.items()}, "buckets",
+plots.curves({name: (counts, [row[k] for row in lost]) for name, k in words.items()}, "buckets",
                "share of its variance lost", log_x=True)  # fmt: skip
 
 # %%
@@ -320,7 +321,7 @@ known_fits = dot(known_i, known_t)
 token = prior.quantise_dot(known_fits) - buckets
 there = [k for k in range(prior.config.dot_buckets) if (token == k).any()]
 means = [known_fits[token == k].mean().item() for k in there]
-figures.curves({"known pairs": (there, means)}, "token of the dot product", "mean dot product")
+plots.curves({"known pairs": (there, means)}, "token of the dot product", "mean dot product")
 
 # %% [markdown]
 # ## 4. The sentence, and the loss
@@ -543,7 +544,7 @@ print(f"{sizes.components} components, {sizes.buckets} buckets for each, {sizes.
 trainer, records = Trainer(yours, config), []
 workers = 0 if profile == "cpu" else os.cpu_count() - 1     # processes that draw scenes for the GPU
 with torch.enable_grad():
-    for record in train(yours, recipe.loss, batches(recipe, config, workers), config, trainer=trainer):
+    for record in trainer.run(recipe.loss, batches(recipe, config, workers)):
         records.append(record)
         if record.step % max(1, config.steps // 5) == 0:
             print(f"step {record.step:4}: loss {record.loss:.2f}")
@@ -551,7 +552,7 @@ yours, clip = trainer.ema.cpu().eval(), clip.cpu()
 recipe.finish(yours)                        # fold in the whitening of captions, as in notebook 04, section 6
 
 # %%
-figures.loss_curve(records, "ar-prior")
+plots.loss_curve(records, "ar-prior")
 
 # %% [markdown]
 # The curve begins at the logarithm of the number of buckets. Soon after, the model knows the histograms. What comes
@@ -568,7 +569,7 @@ def loss_of_each_word(model):
 
 lines = {name: (range(1, model.config.components + 1), loss_of_each_word(model))
          for name, model in {"yours": yours, "finished": prior}.items()}  # fmt: skip
-figures.curves(lines | {"histograms": (range(1, K + 1), counted.tolist())}, "word of the sentence", "loss in nats")
+plots.curves(lines | {"histograms": (range(1, K + 1), counted.tolist())}, "word of the sentence", "loss in nats")
 
 # %% [markdown]
 # The distance to the histograms is what caption and earlier words tell about a word. The words are uncorrelated, being
@@ -690,7 +691,7 @@ for temperature in (0.0, 0.5, 0.8, 1.0, 1.3, 2.0):
 quantiles = (0.0, 0.25, 0.5, 0.7, 0.85, 0.95)
 asked = [known_fits[known_fits >= known_fits.quantile(q)].mean().item() for q in quantiles]
 got = [fit(draw_z(captions, dot_from=q), z_t) for q in quantiles]
-figures.curves({"pairs from that quantile up": (quantiles, asked), "what is drawn": (quantiles, got)},
+plots.curves({"pairs from that quantile up": (quantiles, asked), "what is drawn": (quantiles, got)},
                "the dot product is drawn from this quantile up", "mean dot product")  # fmt: skip
 
 # %% [markdown]
@@ -710,7 +711,7 @@ for w in (0.0, 1.0, 1.5, 2.0, 4.0):
 # No kernel is needed.
 
 # %% tags=["nbval-ignore-output"]
-prior_grid(cascade, draw_z, "a red star", (0, 0.5, 1, 1.5, 2), "temperature", known_i[:400])
+prior_grid(cascade, draw_z, "a red star", (0, 0.5, 1, 1.5, 2), name="temperature", cloud=known_i[:400])
 
 # %% [markdown]
 # And with a caption of your own, which needs a running kernel:
@@ -774,14 +775,14 @@ for name, z in {"the true z_i": z_i, **rivals}.items():
 # More captions say more. `minunclip evaluate --suite paper` found on this copy:
 
 # %%
-paper.table("two_priors", "the two priors")
+experiments.table("two_priors", "the two priors")
 
 # %% [markdown]
 # The finest thing that a caption says is whose colour is whose. Both priors, on captions such as "a red star above a
 # blue fish"; swapped: each thing is drawn in the other's colour.
 
 # %%
-paper.table("two_priors", "colours of two things, from z_i alone")
+experiments.table("two_priors", "colours of two things, from z_i alone")
 
 # %% [markdown]
 # Which words tell it? Take true pictures, and exchange the two colours in their captions. How much dearer does that
@@ -804,7 +805,7 @@ for name, gap in dearer.items():
     print(f"{name}: the right caption is the cheaper one for {(gap.sum(dim=1) > 0).float().mean():.0%}")
 
 # %%
-figures.curves({name: (range(1, K + 1), gap.mean(dim=0).cumsum(dim=0).tolist()) for name, gap in dearer.items()},
+plots.curves({name: (range(1, K + 1), gap.mean(dim=0).cumsum(dim=0).tolist()) for name, gap in dearer.items()},
                "word of the sentence", "nats dearer, so far")  # fmt: skip
 
 # %% [markdown]

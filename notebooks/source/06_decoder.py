@@ -19,21 +19,20 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 # %%
-from minunclip import checks, figures, plots
-from minunclip.batches import batches, drop, encode, random_timesteps
+import minunclip
+from minunclip import checks, plots
 from minunclip.decoder import Condition, DecoderConfig
+from minunclip.device import best_device
 from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.draw import best_device
 from minunclip.gaussian import gaussian_kl, log_likelihood_8bit
 from minunclip.judge import Judge
 from minunclip.metrics import same_facts
-from minunclip.recipes import DecoderRecipe
 from minunclip.samplers import ddim, ddpm, generators, last, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.steps import timesteps
-from minunclip.train import TrainConfig, Trainer, train
+from minunclip.training import TrainConfig, Trainer, batches, drop, encode
+from minunclip.training.recipes import DecoderRecipe, random_timesteps
 from minunclip.transformer import timestep_embedding
-from minunclip.unclip import UnCLIP
 from minunclip.unet import AttentionBlock, ResBlock, UNet, UNetConfig
 from minunclip.whitening import Whitening, centre_and_spread
 from minunclip.widgets_decoder import DecoderExplorer, decoded_grid
@@ -41,7 +40,7 @@ from minunclip.widgets_decoder import DecoderExplorer, decoded_grid
 # %%
 torch.set_grad_enabled(False)                     # on again for the training in section 7
 device = best_device()
-cascade = UnCLIP.from_pretrained("scenes", device)
+cascade = minunclip.load("scenes", device)
 decoder, clip, side = cascade.decoder, cascade.clip, cascade.decoder.config.size
 scenes = [Scene((Thing("flower", "pink", "big"),), "alone", "meadow", "outlined", seed=3),
           Scene((Thing("moon", "yellow", "big"), Thing("square", "teal", "small")), "row", "night", "striped", seed=5)]
@@ -200,7 +199,7 @@ checks.group_norm(group_norm)
 # %%
 waves = timestep_embedding(torch.arange(1000), 32)                            # 16 cosines, then 16 sines
 lines = {f"number {n}": (range(0, 1000, 5), waves[::5, n].tolist()) for n in (6, 8, 10, 13)}
-figures.curves(lines, "t", "timestep embedding")
+plots.curves(lines, "t", "timestep embedding")
 
 # %% [markdown]
 # A small network turns these waves into a vector, the *time embedding*. How should a block listen to it? One could add
@@ -410,7 +409,7 @@ print("keys:", keys.flatten().numpy(), "values:", values.flatten().numpy())
 shares = (q @ keys.T / sqrt(1)).softmax(dim=1)
 columns = ["token 1", "token 2", "pos. 1", "pos. 2"]
 print("answers:", (shares @ values).flatten().numpy().round(1))
-figures.heatmap(shares, ["position 1", "position 2"], columns, "share of its attention")
+plots.heatmap(shares, ["position 1", "position 2"], columns, "share of its attention")
 
 # %% [markdown]
 # Since the shares of a row sum to 1, a position that listens to the caption listens less to the picture. Captions
@@ -533,7 +532,7 @@ def shares(block, x):
 
 rows = [f"attention {n}, {x.shape[2]} x {x.shape[3]}" for n, x in enumerate(inputs.values(), start=1)]
 table = torch.stack([shares(block, x) for block, x in inputs.items()])
-figures.heatmap(table, rows, ["z_i", "caption", "picture"], "share of the attention at t = 700")
+plots.heatmap(table, rows, ["z_i", "caption", "picture"], "share of the attention at t = 700")
 
 # %% [markdown]
 # Compare with the number of tokens: there are four of $z_i$, some ten of the caption, and as many positions as the row
@@ -553,7 +552,7 @@ print("embeddings:", tuple(many.shape))
 # %%
 many = many @ torch.linalg.eigh(many.T.cov()).eigenvectors.flip(1)
 spread = many.std(dim=0)
-figures.curves({"z_i": (range(1, len(spread) + 1), spread.tolist())}, "principal axis", "standard deviation")
+plots.curves({"z_i": (range(1, len(spread) + 1), spread.tolist())}, "principal axis", "standard deviation")
 
 # %% [markdown]
 # Does it matter? For each fact: how far apart are the means of the pictures that differ in it, and in which axes? The
@@ -567,7 +566,7 @@ def apart(labels):
 labels = {"background": [item.scene.background for item in alone], "style": [item.scene.style for item in alone],
           "kind": [item.scene.things[0].kind for item in alone], "size": [item.scene.things[0].size for item in alone]}
 covered = {fact: (apart(values).cumsum(0) / apart(values).sum()).tolist() for fact, values in labels.items()}
-figures.curves({fact: (range(1, len(line) + 1), line) for fact, line in covered.items()}, "so many axes",
+plots.curves({fact: (range(1, len(line) + 1), line) for fact, line in covered.items()}, "so many axes",
                "share of what tells the values apart", log_x=True)  # fmt: skip
 
 # %% [markdown]
@@ -580,7 +579,7 @@ figures.curves({fact: (range(1, len(line) + 1), line) for fact, line in covered.
 mean, std = centre_and_spread(many)
 variances = {"z_i as it is": many.var(dim=0), "whitened": ((many - mean) / std).var(dim=0)}
 lines = {name: (v.cumsum(0) / v.sum()).tolist() for name, v in variances.items()}
-figures.curves({name: (range(1, len(line) + 1), line) for name, line in lines.items()}, "so many axes",
+plots.curves({name: (range(1, len(line) + 1), line) for name, line in lines.items()}, "so many axes",
                "their share of the variance")  # fmt: skip
 
 # %% [markdown]
@@ -673,7 +672,7 @@ for count in (1000, 100, 25, 10):
     visited = torch.tensor(timesteps(count))
     low, high = diffusion.step_variances(visited[:-1], visited[1:], torch.zeros(count - 1, 1))
     lines[f"{count} steps"] = (visited[:-1].tolist(), (low / high).sqrt().flatten().tolist())
-figures.curves(lines, "t", "least noise / most noise")
+plots.curves(lines, "t", "least noise / most noise")
 
 # %% [markdown]
 # With 1000 steps the two agree nearly everywhere, and it does not matter which one we take. With 10 steps they are far
@@ -748,12 +747,12 @@ x_0, eps, t = torch.zeros(1, 3, 4, 4), torch.randn(1, 3, 4, 4, generator=g), tor
 with torch.enable_grad():
     x_t = diffusion.q_sample(x_0, t, eps)
     prediction, logits = diffusion.split(says, x_t)
-    diffusion.vlb_term(x_0, x_t, t, prediction, logits).sum().backward()
+    diffusion.vlb_term(x_0, x_t, t, prediction, logits=logits).sum().backward()
 print("L_vlb moves the prediction:", bool(says.grad[:, :3].any()), "- the variance:", bool(says.grad[:, 3:].any()))
 
 # %%
-simple = ((prediction - diffusion.target_of(x_0, eps, t)) ** 2).mean()
-hybrid = simple + 0.001 * 1000 * diffusion.vlb_term(x_0, x_t, t, prediction, logits)[0]
+simple = ((prediction - diffusion.target_of(x_0, t, eps)) ** 2).mean()
+hybrid = simple + 0.001 * 1000 * diffusion.vlb_term(x_0, x_t, t, prediction, logits=logits)[0]
 torch.testing.assert_close(diffusion.loss(lambda x_t, t: says, x_0, t, eps)[0], hybrid)
 print("equal to the library's loss")
 
@@ -809,14 +808,14 @@ print(f"the loss of a new decoder: {ours:.3f}, equal to the recipe's")
 # %%
 torch.set_grad_enabled(True)
 trainer, records = Trainer(model, config), []
-for record in train(model, recipe.loss, batches(recipe, config), config, trainer=trainer):
+for record in trainer.run(recipe.loss, batches(recipe, config)):
     records.append(record)
     if record.step in (1, 10, config.steps // 4, config.steps // 2, config.steps):
         print(f"step {record.step:5}: loss {record.loss:.3f}")
 torch.set_grad_enabled(False)
 
 # %%
-figures.loss_curve(records, "decoder")
+plots.loss_curve(records, "decoder")
 
 # %% [markdown]
 # What can such a decoder do? The whitening is folded in, and it is asked for our two scenes:
@@ -866,7 +865,7 @@ plots.show(torch.cat(shown), [word for name in names for word in (name, *[""] * 
 facts = ("kind", "colour", "size", "background", "style")
 right = {name: same_facts(truth, judge.read(images)) for name, images in found.items()}
 table = torch.tensor([[shares[fact].value for fact in facts] for shares in right.values()])
-figures.heatmap(table, list(right), facts, "share of the drawings in which the fact is true")
+plots.heatmap(table, list(right), facts, "share of the drawings in which the fact is true")
 
 # %% [markdown]
 # Questions to ask the table (sixteen pictures are few: differences below 0.2 may be chance):
@@ -924,7 +923,7 @@ print(*(f"w = {w:2}: all facts right {shares[w]['scene']}" for w in scales), sep
 lines = {fact: (scales, [shares[w][fact].value for w in scales]) for fact in ("kind", "colour", "style")}
 lines["values at the limit"] = (scales, [(guided[w].abs() > 0.98).float().mean().item() for w in scales])
 lines["... in the originals"] = ((0, 15), [(originals.abs() > 0.98).float().mean().item()] * 2)
-figures.curves(lines, "guidance w", "share")
+plots.curves(lines, "guidance w", "share")
 
 # %% [markdown]
 # Look for two things: from where on do the facts get no better, and from where on does the share of values at the limit
@@ -957,7 +956,7 @@ def asked(t):
     return (diffusion.split(decoder(x_t, t, condition=known), x_t)[1].mean().item() + 1) / 2
 
 ts = (1, 10, 50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 998)
-figures.curves({"the finished decoder": (ts, [asked(t) for t in ts])}, "t", "v")
+plots.curves({"the finished decoder": (ts, [asked(t) for t in ts])}, "t", "v")
 
 # %% [markdown]
 # Now the variational bound itself, in *bits per dimension*: how many bits one colour of one pixel would cost if the
@@ -989,7 +988,7 @@ table = torch.stack([bits(count) for count in counts], dim=1)
 names = ("learned", "least noise", "most noise")
 for name, line in zip(names, table, strict=True):
     print(f"{name:12}", *(f"{count} steps {value:8.2f}" for count, value in zip(counts, line, strict=True)), sep="  ")
-figures.curves({name: (counts, line.log2().tolist()) for name, line in zip(names, table, strict=True)}, "steps",
+plots.curves({name: (counts, line.log2().tolist()) for name, line in zip(names, table, strict=True)}, "steps",
                "log2 of the bits per dimension", log_x=True)  # fmt: skip
 
 # %% [markdown]

@@ -14,24 +14,23 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from minunclip import checks, degrade, figures, plots
-from minunclip.batches import batches, diffusion_loss
-from minunclip.draw import best_device
+import minunclip
+from minunclip import checks, plots
+from minunclip.device import best_device
 from minunclip.judge import Judge
 from minunclip.metrics import psnr, same_facts
 from minunclip.plane import small as fewer_bytes
-from minunclip.recipes import UpsamplerRecipe
 from minunclip.samplers import ddim, generators, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
-from minunclip.train import TrainConfig, Trainer, train
-from minunclip.unclip import UnCLIP
+from minunclip.training import TrainConfig, Trainer, batches, degrade
+from minunclip.training.recipes import UpsamplerRecipe, diffusion_loss
 from minunclip.upsampler import upsample
 from minunclip.widgets_upsampler import FAULTS, DegradationExplorer, degraded_grid, enlarge
 
 # %%
 torch.set_grad_enabled(False)                     # on again wherever something is trained
 device = best_device()
-cascade = UnCLIP.from_pretrained("scenes", device)
+cascade = minunclip.load("scenes", device)
 first, second = cascade.upsamplers
 sizes = cascade.sizes
 scene = Scene((Thing("star", "yellow", "big"), Thing("fish", "red", "small")), "row", "night", "outlined", seed=7)
@@ -92,7 +91,7 @@ def k(d):
     return torch.where(d <= 1, near, torch.where(d < 2, far, 0.0))
 
 d = torch.linspace(-2.5, 2.5, 101)
-figures.curves({"k": (d.tolist(), k(d).tolist())}, "distance in old pixels", "weight")
+plots.curves({"k": (d.tolist(), k(d).tolist())}, "distance in old pixels", "weight")
 
 # %% [markdown]
 # A new pixel that lies at 0.375 between two old ones, one eighth of the way behind the quarter: the old pixels at -1,
@@ -160,7 +159,7 @@ row, columns = 3 * sizes[1] // 8, range(sizes[1] // 4, sizes[1] // 2)
 rows = {"the render": middle, "bicubic": upsample(low[None], sizes[1])[0],
         "our first upsampler": enlarge(first, low[None])[0]}  # fmt: skip
 lines = {name: (columns, image[0, row, columns.start : columns.stop].tolist()) for name, image in rows.items()}
-figures.curves(lines, f"column of {sizes[1]}", "red")
+plots.curves(lines, f"column of {sizes[1]}", "red")
 
 # %% [markdown]
 # Could a cleverer formula be sharp? Not if it takes weighted sums, whatever the weights. The small picture does not say
@@ -389,14 +388,14 @@ torch.manual_seed(0)
 torch.set_grad_enabled(True)
 model, records = recipe.build().to(device), []
 trainer = Trainer(model, config)
-for record in train(model, recipe.loss, batches(recipe, config), config, trainer=trainer):
+for record in trainer.run(recipe.loss, batches(recipe, config)):
     records.append(record)
     if record.step in (1, 10, config.steps // 4, config.steps // 2, config.steps):
         print(f"step {record.step:5}: loss {record.loss:.4f}")
 torch.set_grad_enabled(False)
 
 # %%
-figures.loss_curve(records, "upsampler-1")
+plots.loss_curve(records, "upsampler-1")
 
 # %% [markdown]
 # A loss to compare with: what would bicubic pay, if it were the answer? (With *residual* that is where a new network
@@ -487,7 +486,7 @@ def go_on(spoil):
     with torch.enable_grad():
         model = copy.deepcopy(first)
         trainer = Trainer(model, more)
-        last_losses = [record.loss for record in train(model, loss, batches(recipe, more), more, trainer=trainer)][-20:]
+        last_losses = [record.loss for record in trainer.run(loss, batches(recipe, more))][-20:]
     print(f"loss {sum(last_losses) / 20:.4f}")
     return trainer.ema.eval()
 
@@ -512,7 +511,7 @@ met = {"exact": lows, **{f"blur {x}": degrade.blur(lows, torch.full((8,), x), ra
 ways = {"bicubic": bicubic, "on exact ones": partial(enlarge, on_exact),
         "on spoiled ones": partial(enlarge, on_spoiled)}  # fmt: skip
 table = torch.tensor([[psnr(way(small), highs).mean() for small in met.values()] for way in ways.values()])
-figures.heatmap(table, list(ways), list(met), "PSNR in dB; rows: trained on, columns: meets", digits=1)
+plots.heatmap(table, list(ways), list(met), "PSNR in dB; rows: trained on, columns: meets", digits=1)
 
 # %%
 shown, names = [], []

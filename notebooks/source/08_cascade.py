@@ -13,28 +13,30 @@ import numpy as np
 import torch
 from IPython.display import Markdown
 
-from minunclip import checks, figures, paper, plots
+import minunclip
+from minunclip import checks, plots
+from minunclip.bench import Bench, renders
+from minunclip.device import best_device
 from minunclip.distances import frechet_distance
 from minunclip.diversity import effective_number
-from minunclip.draw import best_device
-from minunclip.evaluate import Bench, renders
 from minunclip.judge import Judge
 from minunclip.manipulations import as_image_embedding, decode, draw, fresh, three_ways
-from minunclip.metrics import Share, bootstrap, judge_accuracy, resamples, same_facts
+from minunclip.metrics import judge_accuracy, same_facts
 from minunclip.paper.rivals import with_ar_prior
+from minunclip.paper.runner import table_of
 from minunclip.paper.study import QUICK, Study, all_true
-from minunclip.paper.suite import table_of
 from minunclip.paper.tradeoff import equal_fidelity, possible
 from minunclip.samplers import SAMPLERS, generators, last, noise_stream
 from minunclip.scenes import BACKGROUNDS, STYLES, Item, Scene, Scenes, Statement, Thing, render, to_tensor
-from minunclip.unclip import UnCLIP, best_of
+from minunclip.statistics import Share, bootstrap, resamples
+from minunclip.unclip import best_of
 from minunclip.upsampler import upsample
 from minunclip.widgets_cascade import Knobs, KnobsExplorer, knobs_grid, light
 
 # %%
 torch.set_grad_enabled(False)                     # nothing is trained in this notebook
 device = best_device()
-cascade, judge = UnCLIP.from_pretrained("scenes", device), Judge.from_pretrained("scenes", device)
+cascade, judge = minunclip.load("scenes", device), Judge.from_pretrained("scenes", device)
 caption, seed = "a big yellow star above a small blue moon at night", 1
 drawing = cascade.sample([caption], seed=seed, keep_steps=True)
 light(plots.cascade_figure(drawing))                            # fewer colours, a third of the bytes
@@ -105,7 +107,7 @@ light(plots.film_strip(drawing.steps["decoder"], seed, side=96))
 
 # %%
 given = upsample(drawing.images[32], 128)[0]
-after = [step.x_t[0] for step in drawing.steps["upsampler 1"]]
+after = [step.x_t[0] for step in drawing.steps["upsampler-1"]]
 labels = ["enlarged, no network", *(f"after step {i + 1}" for i in range(len(after)))]
 light(plots.show([given, *after], labels, columns=3, side=200, seed=seed))
 
@@ -129,7 +131,7 @@ image = run(cascade.decoder, cascade.decoder_denoiser(z_i, text, s.decoder_guida
             s.decoder_steps).clamp(-1, 1)  # fmt: skip
 for number, upsampler in enumerate(cascade.upsamplers):
     shape, low = (1, 3, upsampler.config.size, upsampler.config.size), image
-    image = run(upsampler, cascade.upsampler_denoiser(number, low), shape, 200 + 100 * number,
+    image = run(upsampler, upsampler.denoiser(low), shape, 200 + 100 * number,
                 s.upsampler_steps[number]).clamp(-1, 1)  # fmt: skip
 torch.testing.assert_close(image, drawing.image, atol=1e-3, rtol=1e-3)
 print("equal to the library's picture:", tuple(image.shape))
@@ -160,7 +162,7 @@ def milliseconds(denoiser, shape):
 calls = {"prior": (cascade.prior_denoiser(text.repeat(n)), (n, z_i.shape[1]), s.prior_steps),
          "decoder, guided": (cascade.decoder_denoiser(z_i, text, 2.0), (1, 3, 32, 32), s.decoder_steps)}  # fmt: skip
 for number, (low, side) in enumerate(zip(cascade.sizes[:-1], cascade.sizes[1:], strict=True)):
-    denoiser = cascade.upsampler_denoiser(number, drawing.images[low])
+    denoiser = cascade.upsamplers[number].denoiser(drawing.images[low])
     calls[f"to {side} px"] = denoiser, (1, 3, side, side), s.upsampler_steps[number]
 for name, (denoiser, shape, count) in calls.items():
     print(f"{name:16} {np.prod(shape):8,} numbers, {count:2} steps of {milliseconds(denoiser, shape):6.1f} ms")
@@ -454,7 +456,7 @@ plots.bars(distances | {"other true pictures": frechet_distance(others, truth)},
 # intervals? More captions say more. `minunclip evaluate --suite paper` found on this copy:
 
 # %%
-paper.table("conditionings", "is the prior needed?")
+experiments.table("conditionings", "is the prior needed?")
 
 # %% [markdown]
 # Why should $z_t$ be a poor $z_i$ at all? For one, the two kinds of embedding do not lie in the same place: look at the
@@ -476,7 +478,7 @@ free, scales = ["a red star"] * 4, (1, 2, 4, 8, 16)
 z_free, rows = study.embed(free), []
 for w in scales:
     at = replace(cascade.settings, decoder_guidance=w)
-    rows += [*decode(cascade, z_free, free, seed, at), *decode(cascade, None, free, seed, at)]
+    rows += [*decode(cascade, z_free, free, seed, settings=at), *decode(cascade, None, free, seed, settings=at)]
 names = [f"{kind}, w = {w}" for w in scales for kind in ("stack", "caption") for _ in range(4)]
 light(plots.show(rows, names, columns=8, side=96, seed=seed))
 
@@ -526,7 +528,7 @@ def diversities(curve):
     return [effective_number(point.facts) for point in curve]
 
 lines = {name: (fidelities(curve), diversities(curve)) for name, curve in found.items()}
-figures.curves(lines | {"a perfect model": ([most.fidelity.mean()], diversities([most]))}, "fidelity",
+plots.curves(lines | {"a perfect model": ([most.fidelity.mean()], diversities([most]))}, "fidelity",
                "diversity (guidance 1 to 8)")  # fmt: skip
 
 # %% [markdown]
@@ -593,7 +595,7 @@ for name, estimate in equal_fidelity(found, weights, seed).items():
 # say on this copy:
 
 # %%
-paper.table("guidance", "at equal fidelity")
+experiments.table("guidance", "at equal fidelity")
 
 # %% [markdown]
 # ## 5. Two knobs
@@ -606,11 +608,11 @@ paper.table("guidance", "at equal fidelity")
 grid = {p: found["full stack"] if p == 1 else at_each(z_by_prior[p], f"prior {p}") for p in z_by_prior}
 knobs = Knobs(tuple(grid), weights, np.array([fidelities(curve) for curve in grid.values()]),
               np.array([diversities(curve) for curve in grid.values()]))  # fmt: skip
-figures.heatmap(torch.tensor(knobs.fidelity), [f"prior {p}" for p in grid], [f"{w}" for w in weights],
+plots.heatmap(torch.tensor(knobs.fidelity), [f"prior {p}" for p in grid], [f"{w}" for w in weights],
                 "fidelity, by the decoder's guidance")  # fmt: skip
 
 # %%
-figures.heatmap(torch.tensor(knobs.diversity), [f"prior {p}" for p in grid], [f"{w}" for w in weights],
+plots.heatmap(torch.tensor(knobs.diversity), [f"prior {p}" for p in grid], [f"{w}" for w in weights],
                 "diversity, by the decoder's guidance", digits=1)  # fmt: skip
 
 # %% [markdown]
@@ -624,7 +626,7 @@ for p in grid:
     z_star = study.embed(["a red star"] * 8, prior_guidance=p)
     for w in weights:
         at = replace(cascade.settings, decoder_guidance=w)
-        pictures[p, w] = decode(cascade, z_star, ["a red star"] * 8, seed, at)
+        pictures[p, w] = decode(cascade, z_star, ["a red star"] * 8, seed, settings=at)
 knobs_grid(knobs, judge, star, pictures)
 
 # %% [markdown]
@@ -640,7 +642,7 @@ KnobsExplorer(cascade, judge, [star, *study.groups[:5]], knobs)
 # which is left open. Hence a strong guidance there costs variety at its source. With many captions:
 
 # %%
-paper.table("prior_guidance", "guidance of the prior")
+experiments.table("prior_guidance", "guidance of the prior")
 
 # %% [markdown]
 # ## 6. The best of several

@@ -13,28 +13,29 @@ import torch
 import torch.nn.functional as F
 from IPython.display import display
 
-from minunclip import checks, figures, manipulations, paper, plots
+import minunclip
+from minunclip import checks, manipulations, plots
 from minunclip import widgets_play as play
-from minunclip.batches import embeddings
-from minunclip.draw import best_device
-from minunclip.evaluate import renders
+from minunclip.bench import renders
+from minunclip.device import best_device
 from minunclip.judge import Judge
 from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, invert, probe, text_diff, turn
-from minunclip.metrics import Share, psnr, same_facts
+from minunclip.metrics import psnr, same_facts
 from minunclip.paper.binding import pair_of
 from minunclip.paper.typography import write
 from minunclip.paper.words import edit_of
 from minunclip.pca import PCA
 from minunclip.scenes import KINDS, Scene, Scenes, Thing, render, to_tensor
 from minunclip.sphere import slerp
+from minunclip.statistics import Share
 from minunclip.steps import timesteps
-from minunclip.unclip import UnCLIP
+from minunclip.training import embeddings
 from minunclip.widgets_cascade import crossed, light
 
 # %%
 torch.set_grad_enabled(False)                     # nothing is trained in this notebook
 device = best_device()
-cascade, judge = UnCLIP.from_pretrained("scenes", device), Judge.from_pretrained("scenes", device)
+cascade, judge = minunclip.load("scenes", device), Judge.from_pretrained("scenes", device)
 scenes = {
     "a big red heart at night": Scene((Thing("heart", "red", "big"),), "alone", "night", "crayon", seed=1),
     "a big yellow star in a meadow": Scene((Thing("star", "yellow", "big"),), "alone", "meadow", "flat", seed=2),
@@ -177,14 +178,14 @@ for count in counts:
     refined = invert(cascade, pictures, steps=count, corrections=3)
     for name, latent in {"by hand": Latent(latents.z_i, x_T), "three corrections": refined}.items():
         found[name].append(psnr(draw(cascade, latent, steps=count), pictures).mean().item())
-figures.curves({name: (counts, values) for name, values in found.items()}, "steps", "decibels")
+plots.curves({name: (counts, values) for name, values in found.items()}, "steps", "decibels")
 
 # %% [markdown]
 # More steps make the hope truer, because neighbouring $x_t$ lie closer together. Look how much the corrections
 # gain. With more steps and more pictures:
 
 # %%
-paper.table("inversion", "pictures inverted and drawn again")
+experiments.table("inversion", "pictures inverted and drawn again")
 
 # %% [markdown]
 # **Is $x_T$ noise?** A clean noise has mean 0, standard deviation 1, and neighbouring pixels have nothing to do with
@@ -257,7 +258,7 @@ found = {"the picture again": draw(cascade, halves, steps=20),
 shares = {name: same_facts(truth, judge.read(images)) for name, images in found.items()}
 shares["another picture"] = same_facts(truth, truth[1:] + truth[:1])
 facts = ["kind", "colour", "size", "background", "style", "count"]
-figures.heatmap(torch.tensor([[share[fact].value for fact in facts] for share in shares.values()]), list(shares), facts,
+plots.heatmap(torch.tensor([[share[fact].value for fact in facts] for share in shares.values()]), list(shares), facts,
                 "share of facts that are the original's")  # fmt: skip
 
 # %% [markdown]
@@ -265,7 +266,7 @@ figures.heatmap(torch.tensor([[share[fact].value for fact in facts] for share in
 # not draw reliably. Twelve pictures give rough numbers. With many, on this copy:
 
 # %%
-paper.table("variations", "facts kept by a variation")
+experiments.table("variations", "facts kept by a variation")
 
 # %% [markdown]
 # **Move the sliders**: which picture, and how much fresh noise. No kernel is needed.
@@ -404,7 +405,7 @@ for theta, scene in zip(thetas, judge.read(strips["one random x_T"]), strict=Tru
 z = cascade.clip.encode_image(strips["one random x_T"])
 near = {f"to {names[i]}": (thetas.tolist(), cascade.clip.similarity(z, latents.z_i[i : i + 1])[:, 0].tolist())
         for i in (1, 2)}  # fmt: skip
-figures.curves(near, "theta", "cosine of z_i")
+plots.curves(near, "theta", "cosine of z_i")
 
 # %% [markdown]
 # **Move the sliders**, with no kernel, and then between any two pictures with one:
@@ -529,7 +530,7 @@ def strides(change):
 
 by_picture = manipulations.between_pictures(cascade, after, before)
 axes = range(1, len(spread) + 1)
-figures.curves({"true change": (axes, strides(true)), "difference of two z_t": (axes, strides(by_text)),
+plots.curves({"true change": (axes, strides(true)), "difference of two z_t": (axes, strides(by_text)),
                 "difference of two z_i of the prior's": (axes, strides(by_picture))},
                "axis of z_i, the widest first", "stride, in spreads")  # fmt: skip
 
@@ -580,7 +581,7 @@ for way, z_d in {"z_t": by_text, "the prior's z_i": by_picture}.items():
 # The larger the angle, the less is kept. With many pictures:
 
 # %%
-paper.table("text_diffs", "text diffs")
+experiments.table("text_diffs", "text diffs")
 
 # %% [markdown]
 # **Move the sliders.** Then, with a kernel, say what you want; leave *from* empty for the zero vector.
@@ -614,7 +615,7 @@ print("share of the variance along the first:", round((plane.variances[0] / plan
 pca = PCA.fit(cloud)                                          # the cloud of section 4, raw as the decoder takes it
 pca = PCA(pca.mean.to(device), pca.basis.to(device), pca.variances)
 held = (pca.variances.cumsum(0) / pca.variances.sum()).tolist()
-figures.curves({"variance held": (range(1, len(held) + 1), held)}, "components", "share of the variance", log_x=True)
+plots.curves({"variance held": (range(1, len(held) + 1), held)}, "components", "share of the variance", log_x=True)
 
 # %%
 print(f"99% of the variance: {pca.components_for(0.99)} of {len(pca.basis)} components")
@@ -685,10 +686,10 @@ for k in (0, 4, 8, 16, 32, len(pca.basis)):
     for fact in facts:
         lines.setdefault(fact, ([], []))[0].append(k)
         lines[fact][1].append(shares[fact].value)
-figures.curves(lines, "components kept", "share of facts right")
+plots.curves(lines, "components kept", "share of facts right")
 
 # %%
-paper.table("probing", "components that a fact needs")
+experiments.table("probing", "components that a fact needs")
 
 # %% [markdown]
 # What CLIP needed most to tell pictures apart lies along the first axes. In the paper, too, coarse things come first,
@@ -724,7 +725,7 @@ def bets(images, captions):
     return (cascade.clip.log_scale.exp().clamp(max=100) * cosines).softmax(dim=1)
 
 images = torch.stack(list(attacked.values())).to(device)
-figures.heatmap(bets(images, kinds).T, kinds, images, "what CLIP would bet")
+plots.heatmap(bets(images, kinds).T, kinds, images, "what CLIP would bet")
 
 # %%
 z = cascade.clip.encode_image(images)
@@ -745,7 +746,7 @@ def with_sticker(image, kind, side=13):
     return image
 
 stuck = torch.stack([clean, *(with_sticker(clean, kind) for kind in ("fish", "star", "heart"))]).to(device)
-figures.heatmap(bets(stuck, kinds).T, kinds, stuck, "what CLIP would bet")
+plots.heatmap(bets(stuck, kinds).T, kinds, stuck, "what CLIP would bet")
 
 # %%
 z = cascade.clip.encode_image(stuck)
@@ -759,7 +760,7 @@ show(rows, labels, columns=8, side=96, seed=1)
 # gives us for CLIP: a way to look at what it sees. Many pictures and four words, on this copy:
 
 # %%
-paper.table("typographic_attack", "what the word does beyond its mirror image")
+experiments.table("typographic_attack", "what the word does beyond its mirror image")
 
 # %% [markdown]
 # ## 7. Whose colour is it?
@@ -833,7 +834,7 @@ table = {}
 for name, pictures_drawn in drawn.items():
     outcomes = [pair.outcome(scene) for pair, scene in zip(pairs, judge.read(pictures_drawn), strict=True)]
     table[name] = [Counter(outcomes)[outcome] / len(pairs) for outcome in ("right", "swapped", "other")]
-figures.heatmap(torch.tensor(list(table.values())), list(table), ["right", "swapped", "other"], "share of the pictures")
+plots.heatmap(torch.tensor(list(table.values())), list(table), ["right", "swapped", "other"], "share of the pictures")
 
 # %% [markdown]
 # Figure 14 of the paper shows the same failure from a caption: "a red cube on top of a blue cube" comes out in every
@@ -843,7 +844,7 @@ figures.heatmap(torch.tensor(list(table.values())), list(table), ["right", "swap
 # embeddings and captions, so that directions are heard which hardly vary: notebooks 04 and 06.) With many pairs:
 
 # %%
-paper.table("attribute_binding", "colours of two things")
+experiments.table("attribute_binding", "colours of two things")
 
 # %% [markdown]
 # ## Summary

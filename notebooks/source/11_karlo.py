@@ -25,29 +25,31 @@ from IPython.display import Markdown, display
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from minunclip import checks, measured, plots
+import minunclip
+from minunclip import checks, plots
 from minunclip.clip import CLIP
 from minunclip.decoder import Decoder
+from minunclip.device import best_device, best_dtype
 from minunclip.download import RELEASES, cached
+from minunclip.images import for_clip, for_decoder, read_picture
 
 # %%
-from minunclip.layouts import PRIOR, translate
+from minunclip.layouts import translate
 from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
-from minunclip.memory import MODES, best_device, best_dtype
+from minunclip.memory import MODES
 from minunclip.openai_clip import load_openai_clip
 from minunclip.original import DEFAULT
-from minunclip.photos import for_clip, for_decoder, read_picture
-from minunclip.plan import Weightless, network_of
+from minunclip.plan import LazyStage, Weightless, network_of
 from minunclip.prior import DiffusionPrior
 from minunclip.random_weights import write_karlo
-from minunclip.released import plan_prior, working_memory
+from minunclip.released import PRIOR, prior_part
 from minunclip.samplers import ddpm, generators, last, noise_stream
 from minunclip.scenes import Scenes
 from minunclip.text import Text
 from minunclip.transformer import QuickGELU, causal_mask, timestep_embedding
-from minunclip.unclip import UnCLIP
 from minunclip.upsampler import PAPER_1024, Upsampler
 from minunclip.upscaler import Upscaler
+from minunclip.weights import working_memory
 
 torch.set_grad_enabled(False)                     # nothing is trained in this notebook
 device = best_device()
@@ -104,7 +106,7 @@ plots.cost_table("11_karlo")
 with Weightless():
     karlo = {"text encoder": CLIP(replace(DEFAULT.clip, image_layers=0)), "prior": DiffusionPrior(DEFAULT.prior),
              "decoder": Decoder(DEFAULT.decoder), "upsampler": Upsampler(DEFAULT.upsampler)}  # fmt: skip
-toy = UnCLIP.from_pretrained("scenes")
+toy = minunclip.load("scenes")
 scenes = {"text encoder": toy.clip.text, "prior": toy.prior, "decoder": toy.decoder, "upsampler": toy.upsamplers[0]}
 for name in karlo:
     ours, theirs = (sum(p.numel() for p in net[name].parameters()) / 1e6 for net in (scenes, karlo))
@@ -166,11 +168,11 @@ config = narrow / "prior" / "config.json"
 written = config.read_text()
 config.write_text(json.dumps(json.loads(written) | {"num_layers": 4}))
 try:
-    plan_prior(narrow)
+    LazyStage.of(prior_part(narrow))
 except ValueError as error:
     print(str(error).partition("safetensors: ")[2])
 config.write_text(written)
-print("put right again:", len(plan_prior(narrow).load().transformer.blocks), "layers")
+print("put right again:", len(LazyStage.of(prior_part(narrow)).load().transformer.blocks), "layers")
 
 # %% [markdown]
 # **Right name, right shape, wrong order.** The makers' own checkpoints (the loader reads those, too) keep queries,
@@ -247,7 +249,7 @@ checks.relative_rms(relative_rms)
 # First the inputs, and what the right networks answer:
 
 # %%
-right = UnCLIP.from_pretrained(narrow)
+right = minunclip.load(narrow)
 g = torch.Generator().manual_seed(0)
 x, z_i, t = torch.randn(2, 3, 64, 64, generator=g), torch.randn(2, 32, generator=g), torch.tensor([500, 20])
 captions = ["a corgi playing a flame-throwing trumpet", "two red cubes"]
@@ -330,7 +332,7 @@ print(told[0].message)
 
 # %%
 dtype = torch.float32 if stand_in else best_dtype(device)
-cascade = UnCLIP.from_pretrained(model, device, dtype)
+cascade = minunclip.load(model, device, dtype)
 settings = cascade.settings
 if stand_in:
     settings = replace(settings, prior_steps=6, decoder_steps=6, upsampler_steps=(3,))
@@ -339,9 +341,11 @@ print(settings)
 
 # %%
 caption, seed, seconds, start = "a corgi playing a flame-throwing trumpet", 0, {}, time.perf_counter()
-for progress in cascade.stream([caption], seed, settings=settings, keep_steps=True):
+stream, steps = cascade.stream([caption], seed, settings=settings), {}
+for progress in stream:
+    steps.setdefault(progress.stage, []).append(progress.step)
     seconds[progress.stage] = time.perf_counter() - start
-drawing = progress.drawing
+drawing = stream.result
 print({stage: f"done after {took:.1f} s" for stage, took in seconds.items()})
 
 # %%
@@ -353,7 +357,7 @@ plots.cascade_figure(drawing, side=192)
 # clipped. The steps of the decoder:
 
 # %%
-plots.film_strip(drawing.steps["decoder"], seed=seed, count=5, side=80)
+plots.film_strip(steps["decoder"], seed=seed, count=5, side=80)
 
 # %% [markdown]
 # **The prior**, from $z_t$ to $z_i$. Both are raw here, as CLIP makes them, and their lengths differ; CLIP compares
@@ -361,7 +365,7 @@ plots.film_strip(drawing.steps["decoder"], seed=seed, count=5, side=80)
 # deviation 1 in each number) and undoes it at the end:
 
 # %%
-whitened = drawing.steps["prior"][-1].x_t
+whitened = steps["prior"][-1].x_t
 torch.testing.assert_close(cascade.prior.unwhiten(whitened), drawing.z_i)
 print(f"length of z_t {drawing.text.embed.norm():.2f}, of z_i {drawing.z_i.norm():.2f}")
 print(f"cosine of the two {F.cosine_similarity(drawing.text.embed.float(), drawing.z_i).item():.2f}")
@@ -493,7 +497,7 @@ print(f"{speed:,.0f} GFLOP a second on {device.type} in {str(best_dtype(device))
 # benchmarks/karlo.py` measures yours):
 
 # %%
-Markdown(measured.karlo_table())
+Markdown(plots.karlo_table())
 
 # %% [markdown]
 # ## 6. What fits where
@@ -530,7 +534,7 @@ def here(cascade):
     return [name for name, part in parts if not any(p.is_meta for p in part.parameters())]
 
 few = replace(cascade.settings, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))
-on_disk = UnCLIP.from_pretrained(narrow, memory="disk")
+on_disk = minunclip.load(narrow, memory="disk")
 for progress in on_disk.stream([caption], settings=few):
     print(f"{progress.stage:11} step {progress.done}: {', '.join(here(on_disk))}")
 
@@ -539,7 +543,7 @@ for progress in on_disk.stream([caption], settings=few):
 # nearly but exactly:
 
 # %% tags=["nbval-check-output"]
-drawn = {mode: UnCLIP.from_pretrained(narrow, memory=mode).sample([caption], settings=few, size=64).image
+drawn = {mode: minunclip.load(narrow, memory=mode).sample([caption], settings=few, size=64).image
          for mode in MODES}  # fmt: skip
 for mode, image in drawn.items():
     print(f"{mode:9} draws the same as resident:", torch.equal(image, drawn["resident"]))
@@ -593,7 +597,7 @@ for gpu, ram in ((24, 32), (12, 16), (7.5, 16), (4, 16), (4, 6), (2, 16)):
 # What the modes take when measured, all of the process included (`python benchmarks/memory.py` measures your machine):
 
 # %%
-Markdown(measured.memory_table())
+Markdown(plots.memory_table())
 
 # %% [markdown]
 # ## 7. From 256 to 1024 pixels
@@ -669,9 +673,9 @@ print(f"seen by CLIP: {tuple(seen.shape)}, z_i: {z_i.shape[1]} numbers of length
 def enlarged(small, seed=0):
     upsampler, steps = cascade.upsamplers[0], settings.upsampler_steps[0]
     noise = noise_stream((len(small), 3, 256, 256), generators(seed, len(small)), device)
-    return last(ddpm(upsampler.diffusion, cascade.upsampler_denoiser(0, small), noise, steps)).clamp(-1, 1)
+    return last(ddpm(upsampler.diffusion, upsampler.denoiser(small), noise, steps)).clamp(-1, 1)
 
-small = decode(cascade, z_i.repeat(3, 1), None, seed, settings)
+small = decode(cascade, z_i.repeat(3, 1), None, seed, settings=settings)
 plots.show([*for_decoder(picture, 256), *enlarged(small)], ["yours", *["variation"] * 3], seed=seed, side=128)
 
 # %% [markdown]

@@ -41,9 +41,9 @@ def reference(parts):
 
 @pytest.fixture(scope="session")
 def loaded(folder):
-    from minunclip.unclip import UnCLIP
+    import minunclip
 
-    return UnCLIP.from_pretrained(folder)
+    return minunclip.load(folder)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from minunclip.text import Text
 
 WIDTH, SIZE, LARGE = 32, 16, 64  # of z_i and z_t; sides of the pictures
 CAPTIONS = ["a corgi playing a flame-throwing trumpet", "two red cubes"]
-STEPS = {"prior": 6, "decoder": 6, "upsampler 1": 4}
+STEPS = {"prior": 6, "decoder": 6, "upsampler-1": 4}
 CROSS_ATTENTION = "SimpleCrossAttn{}Block2D"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -113,7 +113,7 @@ def reference_run(parts: dict, captions=CAPTIONS, steps=None, sizes=(WIDTH, SIZE
     width, side, large = sizes
     pipeline = UnCLIPPipeline(**parts, tokenizer=tokenizer())
     pipeline.set_progress_bar_config(disable=True)
-    stages = {(width,): "prior", (3, side, side): "decoder", (3, large, large): "upsampler 1"}
+    stages = {(width,): "prior", (3, side, side): "decoder", (3, large, large): "upsampler-1"}
     noise, samples = {stage: [] for stage in STEPS}, {stage: [] for stage in STEPS}
     generator, draw = torch.Generator().manual_seed(0), pipeline_unclip.randn_tensor
 

@@ -13,16 +13,17 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 from minunclip.clip import CLIP, CLIPConfig
 from minunclip.decoder import Decoder, DecoderConfig
 from minunclip.layouts import split_qkv
+from minunclip.plan import LazyStage
 from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.released import (
     clip_config,
+    clip_part,
     decoder_config,
-    plan_clip,
-    plan_decoder,
-    plan_prior,
-    plan_upsampler,
+    decoder_part,
     prior_config,
+    prior_part,
     upsampler_config,
+    upsampler_part,
 )
 from minunclip.text import Text
 from minunclip.upsampler import Upsampler, UpsamplerConfig
@@ -95,7 +96,7 @@ def test_parameters_to_the_digit(folder, stage, config, prefix, parameters, tens
     assert len(split_qkv({name: tuple(tensor.shape) for name, tensor in state.items()})) == tensors
 
 
-# ---- one forward of every network: minutes, and up to 9 GB of memory and 6 GB of disk ----
+# -- one forward of every network: minutes, and up to 9 GB of memory and 6 GB of disk --------------------------
 
 
 def oracle(folder, part):
@@ -120,7 +121,7 @@ def inputs():
 def test_the_text_encoder_at_full_size(folder):
     theirs = randomise(CLIPTextModelWithProjection(CLIPTextConfig(**PUBLISHED["text_encoder"])), 1)
     theirs.save_pretrained(folder / "text_encoder")
-    ours = plan_clip(folder).load()
+    ours = LazyStage.of(clip_part(folder)).load()
     ids = ours.tokenizer(["a corgi playing a flame-throwing trumpet"])
     actual, expected = ours.text(ids), theirs(ids)
     assert relative_error(actual.embed, expected.text_embeds) < 5e-6
@@ -132,7 +133,7 @@ def test_the_text_encoder_at_full_size(folder):
 def test_the_prior_at_full_size(folder, inputs):
     z_i, z_t, tokens, mask = inputs.values()
     expected = oracle(folder, "prior")(z_i, 500, z_t, tokens, mask).predicted_image_embedding
-    actual = plan_prior(folder).load()(z_i, torch.tensor([500]), Text(z_t, tokens, mask))
+    actual = LazyStage.of(prior_part(folder)).load()(z_i, torch.tensor([500]), Text(z_t, tokens, mask))
     assert relative_error(actual, expected) < 5e-6
 
 
@@ -147,7 +148,7 @@ def test_the_decoder_at_full_size(folder, inputs):
     expected = oracle(folder, "decoder")(
         x, 500, encoder_hidden_states=context, class_labels=added, attention_mask=padded
     ).sample  # fmt: skip
-    actual = plan_decoder(folder).load()(x, torch.tensor([500]), z_i, Text(z_t, tokens, mask))
+    actual = LazyStage.of(decoder_part(folder)).load()(x, torch.tensor([500]), z_i, Text(z_t, tokens, mask))
     assert relative_error(actual, expected) < 5e-6
 
 
@@ -160,4 +161,5 @@ def test_an_upsampler_at_full_size(folder, t, part):
     [other] = {"super_res_first", "super_res_last"} - {part}
     name = "diffusion_pytorch_model.safetensors"
     os.link(folder / part / name, folder / other / name)  # the network that is not asked has the same weights
-    assert relative_error(plan_upsampler(folder, 64).load()(x, torch.tensor([t]), low), expected) < 5e-6
+    ours = LazyStage.of(upsampler_part(folder, 64)).load()
+    assert relative_error(ours(x, torch.tensor([t]), low), expected) < 5e-6

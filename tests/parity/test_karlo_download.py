@@ -7,8 +7,8 @@ import huggingface_hub
 import pytest
 from karlo_folder import SIZE, WEIGHTS
 
+import minunclip
 from minunclip import download
-from minunclip.unclip import UnCLIP
 
 
 @pytest.fixture
@@ -25,25 +25,25 @@ def hub(tmp_path, monkeypatch):
                                          ("kakaobrain/karlo", "kakaobrain/karlo-v1-alpha")])  # fmt: skip
 def test_an_unknown_name_gets_a_suggestion(name, meant):
     with pytest.raises(ValueError, match=f"no model '{name}': did you mean '{meant}'"):
-        UnCLIP.from_pretrained(name)
+        minunclip.load(name)
 
 
 @pytest.mark.parametrize("name", ["karlo", "kakaobrain/karlo-v1-alpha"])
 def test_offline_and_not_cached_says_what_would_come_where(hub, name):
     with pytest.raises(ConnectionError, match=r"kakaobrain/karlo-v1-alpha \(13\.7 GB, commit 5ee4529\)") as error:
-        UnCLIP.from_pretrained(name)
+        minunclip.load(name)
     assert str(hub.repository) in str(error.value)
 
 
 def test_a_full_disk_is_noticed_before_the_download(hub):
     hub.disk.free = 3e9
     with pytest.raises(OSError, match=r"needs 13\.7 GB more in .*, and the disk has 3\.0 GB"):
-        UnCLIP.from_pretrained("karlo")
+        minunclip.load("karlo")
 
 
 def test_a_cached_release_needs_no_network(hub, folder):
     shutil.copytree(folder, hub.repository / "snapshots" / ("5ee4529" + 33 * "0"))
-    assert UnCLIP.from_pretrained("karlo").decoder.config.size == SIZE
+    assert minunclip.load("karlo").decoder.config.size == SIZE
 
 
 def test_a_download_that_broke_off_is_not_taken_for_whole(hub, folder):
@@ -51,7 +51,7 @@ def test_a_download_that_broke_off_is_not_taken_for_whole(hub, folder):
     snapshot = shutil.copytree(folder, hub.repository / "snapshots" / ("5ee4529" + 33 * "0"))
     (snapshot / "super_res_last" / WEIGHTS).unlink()
     with pytest.raises(ConnectionError, match=rf"cannot download kakaobrain.*super_res_last/{WEIGHTS}"):
-        UnCLIP.from_pretrained("karlo")
+        minunclip.load("karlo")
 
 
 def test_the_pinned_commit_and_only_the_needed_files_are_fetched(hub, folder, monkeypatch):

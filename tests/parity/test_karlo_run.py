@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from karlo_folder import CAPTIONS, LARGE, SIZE, STEPS, quantile, unmasked
 
+import minunclip.decoder
 import minunclip.samplers
-import minunclip.unclip
 from minunclip.diffusion import Diffusion
 from minunclip.text import Text
 
@@ -22,13 +22,13 @@ pytestmark = pytest.mark.usefixtures("no_gradients")
 def run(cascade, reference, **options):
     settings = replace(
         cascade.settings, prior_steps=STEPS["prior"], decoder_steps=STEPS["decoder"],
-        upsampler_steps=(STEPS["upsampler 1"],),
+        upsampler_steps=(STEPS["upsampler-1"],),
     )  # fmt: skip
     return cascade.sample(CAPTIONS, settings=settings, noise=reference.noise, **options)
 
 
 def differences(drawing, reference) -> dict[int, float]:
-    stages = {SIZE: "decoder", LARGE: "upsampler 1"}
+    stages = {SIZE: "decoder", LARGE: "upsampler-1"}
     return {side: quantile(drawing.images[side], reference.samples[stage][-1].clamp(-1, 1))
             for side, stage in stages.items()}  # fmt: skip
 
@@ -43,12 +43,12 @@ def test_the_whole_run_equals_diffusers_step_by_step(drawing, reference):
     for stage, count in STEPS.items():
         assert len(drawing.steps[stage]) == len(reference.samples[stage]) == count
         for step, sample in zip(drawing.steps[stage], reference.samples[stage], strict=True):
-            assert quantile(step.x_t, sample) < RUN[LARGE if stage == "upsampler 1" else SIZE]
+            assert quantile(step.x_t, sample) < RUN[LARGE if stage == "upsampler-1" else SIZE]
 
 
 def test_the_run_is_one_in_which_clips_matter(drawing):
     """Else the test above could not tell a wrong clip from a right one, nor a picture from a flat one."""
-    for stage, clip in (("prior", 5.0), ("decoder", 1.0), ("upsampler 1", 1.0)):
+    for stage, clip in (("prior", 5.0), ("decoder", 1.0), ("upsampler-1", 1.0)):
         last = drawing.steps[stage][-1].x_0
         assert 0.05 < float((last.abs() >= clip).float().mean()) < 0.95
     assert all(image.std() > 0.1 for image in drawing.images.values())
@@ -83,7 +83,7 @@ def variance_of_the_other_half(cascade, monkeypatch):
 
         return guided_denoiser
 
-    monkeypatch.setattr(minunclip.unclip, "guided", wrong)
+    monkeypatch.setattr(minunclip.decoder, "guided", wrong)
 
 
 def no_mask(cascade, monkeypatch):
@@ -104,13 +104,13 @@ def double_tables(cascade, monkeypatch):
 
 def zeros_for_the_empty_caption(cascade, monkeypatch):
     """In the unconditional half."""
-    encode = cascade._no_text
+    encode = cascade.empty
 
-    def zeros(n):
-        text = encode(n)
+    def zeros(guidance):
+        text = encode(guidance)
         return Text(0 * text.embed, 0 * text.tokens, text.mask)
 
-    monkeypatch.setattr(cascade, "_no_text", zeros)
+    monkeypatch.setattr(cascade, "empty", zeros)
 
 
 def one_timestep_back(cascade, monkeypatch):

@@ -13,13 +13,14 @@ from helpers import normal, relative_error
 from karlo_folder import CAPTIONS, SIZE, WEIGHTS, WIDTH, image_encoder, prior
 from safetensors.torch import load_file, save_file
 
+import minunclip
 from minunclip import memory
 from minunclip.__main__ import main
 from minunclip.memory import MODES
-from minunclip.plan import Plan
-from minunclip.released import KARLO, load_released, plan_clip, plan_prior
+from minunclip.plan import LazyStage
+from minunclip.released import clip_part, prior_part
 from minunclip.text import Text
-from minunclip.unclip import UnCLIP
+from minunclip.weights import KARLO
 
 FEW = replace(KARLO, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))
 
@@ -47,8 +48,8 @@ def test_weights_are_all_there_and_ready(loaded):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_modes_draw_the_same_picture(folder, drawn, mode):
-    cascade = UnCLIP.from_pretrained(folder, memory=mode)
-    assert cascade.memory == mode and UnCLIP.from_pretrained(folder).memory == "resident"  # tiny, it fits
+    cascade = minunclip.load(folder, memory=mode)
+    assert cascade.memory == mode and minunclip.load(folder).memory == "resident"  # tiny, it fits
     assert torch.equal(cascade.sample(CAPTIONS, seed=5, settings=FEW).image, drawn)
 
 
@@ -60,7 +61,7 @@ def drawn(loaded):
 @torch.no_grad()
 def test_every_network_in_bfloat16_is_close_to_float32(folder, loaded):
     """bfloat16 keeps 8 bits: each number is off by up to 0.4 %, and a network by a few times that."""
-    half = UnCLIP.from_pretrained(folder, dtype=torch.bfloat16)
+    half = minunclip.load(folder, dtype=torch.bfloat16)
     t, text = torch.tensor([500, 20]), loaded.encode_text(CAPTIONS)
     z_i, x_t = normal(2, WIDTH), normal(2, 3, SIZE, SIZE)
     runs = {
@@ -87,28 +88,28 @@ def test_the_command_line_draws_a_folder(folder, tmp_path, capsys):
 
 def test_a_run_needs_neither_diffusers_nor_transformers(folder):
     """Nor loads open_clip as a whole, which takes seconds."""
-    program = ("import sys; from minunclip.unclip import UnCLIP; "
-               "UnCLIP.from_pretrained(sys.argv[1]).encode_text(['a']); "
+    program = ("import sys; import minunclip; "
+               "minunclip.load(sys.argv[1]).encode_text(['a']); "
                "print(sorted({'diffusers', 'transformers', 'open_clip'} & {*sys.modules}))")  # fmt: skip
     run = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 
 
 def test_too_little_memory_is_noticed_before_anything_is_read(folder, monkeypatch):
-    monkeypatch.setattr(memory, "free_ram", lambda: 1_000_000)
-    monkeypatch.setattr(Plan, "read", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(memory, "free_on", lambda device: 1_000_000)
+    monkeypatch.setattr(LazyStage, "read", lambda *_: pytest.fail("read"))
     with pytest.raises(MemoryError, match="the mode 'disk' takes 0.0 GB of RAM, and 0.0 GB of RAM are free"):
-        UnCLIP.from_pretrained(folder)
+        minunclip.load(folder)
 
 
 def test_draws_in_half_precision(folder):
-    cascade = UnCLIP.from_pretrained(folder, dtype=torch.bfloat16)
+    cascade = minunclip.load(folder, dtype=torch.bfloat16)
     assert {p.dtype for p in cascade.decoder.parameters()} == {torch.bfloat16}
     drawing = cascade.sample(CAPTIONS, settings=FEW)
     assert drawing.image.shape == (2, 3, 64, 64) and drawing.image.isfinite().all()
 
 
-# ---- relatives ----
+# -- relatives -------------------------------------------------------------------------------------------------
 
 
 def test_a_prior_of_other_width_and_clip_loads_by_its_config(tmp_path):
@@ -116,7 +117,7 @@ def test_a_prior_of_other_width_and_clip_loads_by_its_config(tmp_path):
     theirs = prior(width=48)
     theirs.save_pretrained(tmp_path / "prior")
     UnCLIPScheduler(prediction_type="sample", clip_sample_range=10.0).save_pretrained(tmp_path / "scheduler")
-    ours = plan_prior(tmp_path).load()
+    ours = LazyStage.of(prior_part(tmp_path)).load()
     assert (ours.config.z_width, ours.config.diffusion.clip) == (48, 10.0)
     z_t, tokens = normal(2, 48, seed=2), normal(2, 77, 48, seed=3)
     mask = torch.arange(77) < torch.tensor([[5], [77]])
@@ -130,7 +131,7 @@ def test_image_variations_have_an_image_encoder_and_no_prior(own):
     theirs = image_encoder()
     theirs.save_pretrained(own / "image_encoder")
     shutil.rmtree(own / "prior")
-    cascade = load_released(own)
+    cascade = minunclip.load(own)
     with torch.no_grad():
         expected = theirs(normal(2, 3, 28, 28)).image_embeds
         assert relative_error(cascade.clip.encode_image(normal(2, 3, 28, 28)), expected) < 5e-6
@@ -147,10 +148,10 @@ def test_without_an_image_encoder_pictures_are_refused(loaded):
 def test_position_ids_of_old_files_are_ignored(own):
     edit(own / "text_encoder" / "model.safetensors",
          lambda t: t.update({"text_model.embeddings.position_ids": torch.arange(77)[None]}))  # fmt: skip
-    assert plan_clip(own).load().config.embed_width == WIDTH
+    assert LazyStage.of(clip_part(own)).load().config.embed_width == WIDTH
 
 
-# ---- weights that do not fit ----
+# -- weights that do not fit -----------------------------------------------------------------------------------
 
 BROKEN = {
     "a missing tensor": (lambda t: t.pop("transformer_blocks.1.attn1.to_k.weight"),
@@ -166,7 +167,7 @@ BROKEN = {
 def test_every_tensor_is_accounted_for(own, change, message):
     edit(own / "prior" / WEIGHTS, change)
     with pytest.raises(ValueError, match=message) as error:
-        UnCLIP.from_pretrained(own)
+        minunclip.load(own)
     assert str(own / "prior" / WEIGHTS) in str(error.value)
 
 
@@ -175,10 +176,10 @@ def test_a_truncated_or_absent_file_is_named(own, part):
     path = own / part / WEIGHTS
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=rf"{part}.* is damaged or not whole"):
-        load_released(own)
+        minunclip.load(own)
     path.unlink()
     with pytest.raises(ValueError, match=rf"{part}.* is missing: fetch it again"):
-        load_released(own)
+        minunclip.load(own)
 
 
 @pytest.mark.parametrize("path, setting, value", [
@@ -189,13 +190,13 @@ def test_a_truncated_or_absent_file_is_named(own, part):
 def test_a_network_that_ours_cannot_be_is_refused(own, path, setting, value):
     (own / path).write_text(json.dumps(json.loads((own / path).read_text()) | {setting: value}))
     with pytest.raises(ValueError, match=rf"{path}: {setting} is {value!r}"):
-        load_released(own)
+        minunclip.load(own)
 
 
 def test_a_folder_that_is_none_of_these(own, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"decoder.config\.json is missing: this folder is no released cascade"):
-        UnCLIP.from_pretrained(tmp_path / "empty")
+        minunclip.load(tmp_path / "empty")
     (own / "text_proj" / "config.json").write_text('{"half')
     with pytest.raises(ValueError, match=r"text_proj.config\.json is damaged"):
-        UnCLIP.from_pretrained(own)
+        minunclip.load(own)

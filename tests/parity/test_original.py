@@ -12,11 +12,13 @@ from karlo_folder import CAPTIONS, LARGE, SIZE, WIDTH
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from original_folder import NAMES, decoder_state, prior_state, put_unet, save_program
 
-from minunclip import original, released
+import minunclip
+from minunclip import original
 from minunclip.clip import CLIPConfig
-from minunclip.original import Sizes, plan_decoder, plan_original, plan_prior
-from minunclip.released import KARLO
-from minunclip.unclip import UnCLIP
+from minunclip.layouts import IGNORED, reverse, translate
+from minunclip.original import Sizes
+from minunclip.plan import LazyStage
+from minunclip.weights import KARLO
 
 TINY_CLIP = CLIPConfig(
     embed_width=WIDTH, image_size=28, patch=14, image_width=48, image_layers=2, image_heads=4,
@@ -55,7 +57,11 @@ def sizes(loaded):
     return Sizes(TINY_CLIP, loaded.prior.config, loaded.decoder.config, loaded.upsamplers[0].config)
 
 
-# ---- equality: the other layout holds the same tensors, and what diffusers makes of them is tested there ----
+# -- equality: the other layout holds the same tensors, and what diffusers makes of them is tested there -------
+
+
+def stage(folder, sizes, name) -> LazyStage:
+    return LazyStage.of(original.parts(folder, sizes)[name])
 
 
 def outputs(part, stage, text):
@@ -71,7 +77,7 @@ def outputs(part, stage, text):
 def difference(part, files, loaded, sizes):
     """How far the outputs of a network of both layouts are apart, and whether any weight differs."""
     theirs = loaded.upsamplers[0] if part == "upsampler" else getattr(loaded, part)
-    ours = plan_original(files, sizes)[part].load()
+    ours = stage(files, sizes, part).load()
     with torch.no_grad():
         text = loaded.encode_text(CAPTIONS)
         error = relative_error(outputs(part, ours, text), outputs(part, theirs, text))
@@ -104,7 +110,7 @@ def test_a_wrong_split_of_the_heads_is_noticed(part, wrong, files, loaded, sizes
 
 @torch.no_grad()
 def test_clip_is_open_clips(files, their_clip, sizes):
-    clip = plan_original(files, sizes)["clip"].load()
+    clip = stage(files, sizes, "clip").load()
     images, ids = normal(2, 3, 28, 28), open_clip.tokenize(CAPTIONS)
     assert relative_error(clip.encode_image(images), their_clip.encode_image(images)) < 5e-6
     assert relative_error(clip.encode_text(CAPTIONS).embed, their_clip.encode_text(ids)) < 5e-6
@@ -113,8 +119,8 @@ def test_clip_is_open_clips(files, their_clip, sizes):
 
 def test_the_whole_folder_draws(files, sizes, monkeypatch):
     """With the sizes of the tiny files in place of the published ones."""
-    monkeypatch.setattr(released, "plan_original", partial(plan_original, sizes=sizes))
-    cascade = UnCLIP.from_pretrained(files, dtype=torch.bfloat16, memory="disk")
+    monkeypatch.setattr(original, "parts", partial(original.parts, sizes=sizes))
+    cascade = minunclip.load(files, dtype=torch.bfloat16, memory="disk")
     assert cascade.settings == KARLO and cascade.sizes == [SIZE, LARGE] and cascade.memory == "disk"
     settings = replace(KARLO, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))
     image = cascade.sample(CAPTIONS[:1], settings=settings).image
@@ -125,7 +131,16 @@ def test_the_whole_folder_draws(files, sizes, monkeypatch):
 def test_such_a_folder_is_recognised(files):
     """And has the published sizes, which the tiny files here do not have."""
     with pytest.raises(ValueError, match=r"ViT-L-14\.pt: the tensor .* has shape"):
-        UnCLIP.from_pretrained(files)
+        minunclip.load(files)
+
+
+def test_names_come_back_from_ours(files, sizes):
+    """Each table, read backwards, gives each of their names again."""
+    for part in original.parts(files, sizes).values():
+        for source in part.sources:
+            names = [name for name in source.tensors if not IGNORED.search(name)]
+            ours = [translate(name, source.names) for name in names]
+            assert [translate(name, reverse(source.names)) for name in ours] == names and not {*ours} & {*names}
 
 
 def test_the_defaults_are_karlos():
@@ -137,7 +152,7 @@ def test_the_defaults_are_karlos():
     assert count == [1_022_030_080, 885_439_686 + 7_878_400, 2 * 691_579_523, 427_616_513]
 
 
-# ---- files that do not fit ----
+# -- files that do not fit -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -168,14 +183,18 @@ BROKEN = {
 def test_every_tensor_is_accounted_for(own, sizes, change, message):
     own.edit(NAMES.prior, change)
     with pytest.raises(ValueError, match=message) as error:
-        plan_prior(own.folder, sizes.prior)
+        stage(own.folder, sizes, "prior")
     assert NAMES.prior in str(error.value)
 
 
 def test_attention_where_there_is_none_is_refused(own, sizes):
     own.edit(NAMES.decoder, lambda s: s.update({"model.input_blocks.1.1.norm.weight": torch.zeros(32)}))
     with pytest.raises(ValueError, match=r"'model\.input_blocks\.1\.1\.norm\.weight' has no place"):
-        plan_decoder(own.folder, sizes.decoder)
+        stage(own.folder, sizes, "decoder")
+
+
+def all_stages(folder, sizes) -> dict[str, LazyStage | None]:
+    return {name: part and LazyStage.of(part) for name, part in original.parts(folder, sizes).items()}
 
 
 @pytest.mark.parametrize("name", vars(NAMES).values())
@@ -185,20 +204,20 @@ def test_a_truncated_or_absent_file_is_named(own, sizes, name):
     path.unlink()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="is damaged") as error:
-        plan_original(own.folder, sizes)
+        all_stages(own.folder, sizes)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
     path.unlink()
     if name == NAMES.prior:  # as in a folder for image variations
-        assert plan_original(own.folder, sizes)["prior"] is None
+        assert all_stages(own.folder, sizes)["prior"] is None
     else:
         with pytest.raises(ValueError, match=r"has 0 files .*must be there, once"):
-            plan_original(own.folder, sizes)
+            all_stages(own.folder, sizes)
 
 
 def test_two_files_for_one_part_are_refused(own, sizes):
     (own.folder / "prior-ckpt-step=2.ckpt").symlink_to(own.folder / NAMES.prior)
     with pytest.raises(ValueError, match=r"has 2 files prior-ckpt\*\.ckpt"):
-        plan_original(own.folder, sizes)
+        all_stages(own.folder, sizes)
 
 
 def test_code_in_a_checkpoint_is_not_run(own, sizes, tmp_path):
@@ -209,5 +228,5 @@ def test_code_in_a_checkpoint_is_not_run(own, sizes, tmp_path):
     (own.folder / NAMES.prior).unlink()
     torch.save({"state_dict": {}, "callbacks": Harm()}, own.folder / NAMES.prior)
     with pytest.raises(ValueError, match="holds more than tensors"):
-        plan_prior(own.folder, sizes.prior)
+        stage(own.folder, sizes, "prior")
     assert not (tmp_path / "harm").exists()

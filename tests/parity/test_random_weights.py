@@ -11,13 +11,14 @@ from test_full_size import ORACLES, PUBLISHED
 from test_photos import noise
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
+import minunclip
 from minunclip import random_weights
+from minunclip.images import for_clip, for_decoder
 from minunclip.manipulations import draw, invert, text_diff
 from minunclip.memory import MODES
 from minunclip.original import DEFAULT
-from minunclip.photos import for_clip, for_decoder
-from minunclip.random_weights import NARROW, contents, parts, write_karlo
-from minunclip.unclip import Settings, UnCLIP
+from minunclip.random_weights import NARROW, contents, folders, write_karlo
+from minunclip.unclip import Settings
 
 CAPTION = ["a corgi playing a flame-throwing trumpet"]
 ENCODERS = {"text_encoder": CLIPTextModelWithProjection, "image_encoder": CLIPVisionModelWithProjection}
@@ -30,7 +31,7 @@ def narrow(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ours(narrow):
-    return UnCLIP.from_pretrained(narrow)
+    return minunclip.load(narrow)
 
 
 def theirs(folder, part):
@@ -40,7 +41,7 @@ def theirs(folder, part):
     return model.eval()
 
 
-# ---- what is written ----
+# -- what is written -------------------------------------------------------------------------------------------
 
 
 def test_the_configs_come_back(ours):
@@ -52,7 +53,7 @@ def test_the_configs_come_back(ours):
 
 @pytest.mark.parametrize("part", [*ORACLES, "text_encoder"])
 def test_at_karlos_sizes_config_and_names_are_the_published_ones(part):
-    written = parts(DEFAULT)[part]
+    written = folders(DEFAULT)[part]
     assert {name: written.config[name] for name in PUBLISHED[part] if name in written.config} == PUBLISHED[part]
     with torch.device("meta"):
         network = (CLIPTextModelWithProjection(CLIPTextConfig(**PUBLISHED[part])) if part == "text_encoder"
@@ -74,7 +75,7 @@ def test_no_two_tensors_are_alike(ours):
         assert len(set(starts)) == len(starts)
 
 
-# ---- the same network for them and for us ----
+# -- the same network for them and for us ----------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -106,7 +107,7 @@ def test_it_draws_in_every_mode(narrow):
     few = Settings(prior_steps=2, decoder_steps=2, upsampler_steps=(2,), candidates=1, sampler="ddpm")
     images = []
     for mode in MODES:
-        cascade = UnCLIP.from_pretrained(narrow, dtype=torch.bfloat16, memory=mode)
+        cascade = minunclip.load(narrow, dtype=torch.bfloat16, memory=mode)
         images.append(cascade.sample(CAPTION, settings=few, size=64).image)
     assert images[0].std() > 0.1 and all(torch.equal(images[0], image) for image in images[1:])
 
@@ -115,7 +116,7 @@ def test_half_precision_files_and_no_image_encoder(tmp_path):
     sizes = replace(NARROW, clip=replace(NARROW.clip, image_layers=0))
     write_karlo(tmp_path, sizes, torch.bfloat16)
     assert not (tmp_path / "image_encoder").exists()
-    cascade = UnCLIP.from_pretrained(tmp_path)
+    cascade = minunclip.load(tmp_path)
     assert cascade.clip.image is None and cascade.prior.std.min() >= 0.49
     assert torch.equal(cascade.prior.z_in.weight, cascade.prior.z_in.weight.bfloat16().float())
 
@@ -132,11 +133,11 @@ def test_a_large_tensor_repeats_its_numbers(tmp_path, monkeypatch):
 @torch.no_grad()
 def test_what_is_done_with_a_picture_of_ones_own(narrow):
     """CLIP sees it at another size than the decoder draws it, and each network is fetched when it is needed."""
-    cascade, picture = UnCLIP.from_pretrained(narrow, memory="disk"), noise(90, 60)
+    cascade, picture = minunclip.load(narrow, memory="disk"), noise(90, 60)
     z_i = cascade.clip.encode_image(for_clip(picture, cascade.clip.config.image_size))
     latent = invert(cascade, for_decoder(picture, 64), steps=3, corrections=1, z_i=z_i)
     assert torch.equal(latent.z_i, z_i) and latent.x_T.shape == (1, 3, 64, 64) and latent.x_T.isfinite().all()
-    changed = text_diff(cascade, latent, ["a winter landscape"], ["a landscape"], torch.tensor([0.0, 0.5]))
+    changed = text_diff(cascade, latent, ["a winter landscape"], ["a landscape"], theta=torch.tensor([0.0, 0.5]))
     assert torch.allclose(changed.z_i[0], z_i[0], atol=1e-5)
     assert torch.allclose(changed.z_i.norm(dim=1), z_i.norm().expand(2)) and not torch.allclose(*changed.z_i)
     one, other = draw(cascade, changed, steps=2)

@@ -9,6 +9,7 @@ from helpers import normal, randomise, relative_error, tiny_cascade
 from karlo_folder import CAPTIONS, tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from minunclip.steps import noise_stream
 from minunclip.upscaler import COMMIT, REPOSITORY, Upscaler, UpscalerConfig
 
 LOW, SIZE, STEPS = 16, 64, 5
@@ -52,8 +53,14 @@ def low_pictures():
     return (0.5 * normal(2, 3, LOW, LOW)).clamp(-1, 1)
 
 
-def last(steps):
-    return [*steps][-1].x_t
+def steps_of(upscaler, rows=slice(None), steps=STEPS):
+    """Every step of enlarging some of the pictures, from the noise of seeds 3 and 4."""
+    low, noise = low_pictures()[rows], noise_stream(upscaler.noise_shape(low_pictures()[rows]), generators(3, 4)[rows])
+    return [*upscaler.stream(low, noise, steps=steps, captions=CAPTIONS[rows])]
+
+
+def enlarged(upscaler, rows=slice(None), steps=STEPS):
+    return steps_of(upscaler, rows, steps)[-1].x_t
 
 
 @pytest.mark.parametrize("guidance, noise", [(9.0, 20), (1.0, 20), (4.0, 300)])
@@ -66,7 +73,7 @@ def test_equals_the_pipeline(pipeline, guidance, noise):
         ).images - 1  # fmt: skip
 
     ours = Upscaler(pipeline, UpscalerConfig(SIZE, LOW, guidance, noise))
-    picture = last(ours.enlarge(low_pictures(), CAPTIONS, generators(3, 4), STEPS))
+    picture = enlarged(ours)
     expected = theirs()
     assert picture.shape == (2, 3, SIZE, SIZE) and picture.std() > 0.05 and picture.abs().max() <= 1
     assert relative_error(picture, expected) < 1e-5
@@ -76,21 +83,20 @@ def test_equals_the_pipeline(pipeline, guidance, noise):
 
 
 def test_yields_every_step(upscaler):
-    steps = [*upscaler.enlarge(low_pictures(), CAPTIONS, generators(3, 4), STEPS)]
+    steps = steps_of(upscaler)
     assert len(steps) == STEPS and [step.t for step in steps] == sorted((step.t for step in steps), reverse=True)
     assert [step.t == 0 for step in steps] == [False] * (STEPS - 1) + [True]
     assert {step.x_t.shape for step in steps[:-1]} == {(2, 4, LOW, LOW)}
 
 
 def test_pictures_do_not_depend_on_their_neighbours(upscaler):
-    both = last(upscaler.enlarge(low_pictures(), CAPTIONS, generators(3, 4), STEPS))
-    alone = last(upscaler.enlarge(low_pictures()[1:], CAPTIONS[1:], generators(4), STEPS))
+    both, alone = enlarged(upscaler), enlarged(upscaler, slice(1, 2))
     assert relative_error(alone, both[1:]) < 1e-5
 
 
 def test_half_precision_decodes_in_single(pipeline):
     upscaler = Upscaler(pipeline, TINY).to(torch.bfloat16)
-    picture = last(upscaler.enlarge(low_pictures(), CAPTIONS, generators(3, 4), 2))
+    picture = enlarged(upscaler, steps=2)
     upscaler.float()
     assert picture.dtype == torch.float32 and picture.isfinite().all()
 
@@ -106,10 +112,11 @@ def test_the_cascade_draws_at_its_size(pipeline):
     plain = cascade.sample(captions, seed=5)
     upscaler.add_to(cascade, steps=3)
     assert cascade.sizes == [32, 64, 256] and cascade.settings.upsampler_steps == (2, 3)
-    progress = [*cascade.stream(captions, seed=5)]
+    stream = cascade.stream(captions, seed=5)
+    progress = [*stream]
     ends = [(p.stage, p.done, p.total) for p in progress[-3:]]
-    assert ends == [("upsampler 2", done, 3) for done in (1, 2, 3)]
-    images = progress[-1].drawing.images
+    assert ends == [("upsampler-2", done, 3) for done in (1, 2, 3)]
+    images = stream.result.images
     assert images[256].shape == (2, 3, 256, 256) and torch.equal(images[64], plain.image)
     assert 256 not in cascade.sample(captions, seed=5, size=64).images
     again = cascade.sample(captions[1:], seed=6).image  # picture i of a batch has the seed `seed + i`
@@ -127,7 +134,7 @@ def test_sizes_must_meet(pipeline):
 def test_comes_from_a_folder(pipeline, upscaler, tmp_path):
     pipeline.save_pretrained(tmp_path)
     loaded = Upscaler.from_pretrained(tmp_path, config=TINY)
-    actual, expected = (last(u.enlarge(low_pictures(), CAPTIONS, generators(3, 4), 2)) for u in (loaded, upscaler))
+    actual, expected = (enlarged(u, steps=2) for u in (loaded, upscaler))
     assert relative_error(actual, expected) < 1e-6
     assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
 

@@ -1,4 +1,4 @@
-"""Read a user's picture, whatever its format, and cut it to what a network sees."""
+"""Pictures from files, cut to what a network sees, and from networks into files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
+
+from .files import replacing
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in the pictures of OpenAI's CLIP
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -97,3 +100,32 @@ def for_clip(image: Image.Image, size: int = 224) -> Tensor:
 def for_decoder(image: Image.Image, size: int) -> Tensor:
     """What a decoder or an upsampler draws: (1, 3, size, size) in -1 to 1."""
     return 2 * square(image, size) - 1
+
+
+# -- from networks into files --------------------------------------------------------------------------------
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Pictures in -1 to 1, of any shape, as 8-bit numbers 0 to 255; what lies beyond is cut off."""
+    return ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().byte()
+
+
+def to_pil(image: Tensor | Image.Image, side: int | None = None) -> Image.Image:
+    """A picture (3, s, s) in -1 to 1 as 8-bit RGB, shown at another side if wanted.
+
+    Enlarged, every pixel becomes a crisp square, so that nothing is shown that the network did not draw.
+    """
+    if isinstance(image, Tensor):
+        pixels = to_uint8(image).cpu()
+        image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    if side is None or side == image.width:
+        return image
+    return image.resize((side, side), Image.Resampling.NEAREST if side > image.width else Image.Resampling.LANCZOS)
+
+
+def save_png(picture: Image.Image, path: Path, note: str) -> None:
+    """Write a PNG, whole or not at all, with a note in its metadata."""
+    info = PngInfo()
+    info.add_text("Description", note)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        picture.save(file, "PNG", pnginfo=info)

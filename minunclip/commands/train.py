@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from .batches import batches
-from .clip import CLIP
-from .recipes import NEED_CLIP, recipe_for
-from .stage import PACKAGE
-from .train import TrainConfig, Trainer, train
+from ..clip import CLIP
+from ..files import DATA, write_text
+from ..training import Recipe, TrainConfig, Trainer, batches, recipe_for
+from ..training.recipes import NEED_CLIP
 
 
 def run(
-    stage: str, profile: str | None = None, out: Path | None = None, clip: str = "scenes",
+    stage: str, profile: str | None = None, out: Path | None = None, *, clip: str = "scenes",
     steps: int | None = None, workers: int = 1, fresh: bool = False,
 ) -> Path:  # fmt: skip
     """Train a stage and save its averaged weights. Interrupted, it resumes from the checkpoint beside `out`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     profile = profile or ("gpu" if device.type == "cuda" else "cpu")
-    out = out or PACKAGE.parent / "data" / "runs" / f"{stage}.safetensors"
+    out = out or DATA / "runs" / f"{stage}.safetensors"
     checkpoint = out.with_suffix(".checkpoint")
     if fresh:
         checkpoint.unlink(missing_ok=True)
@@ -32,8 +30,8 @@ def run(
     config = shortened(recipe.profiles[profile], steps)
     torch.manual_seed(config.seed)
     layout = torch.channels_last if device.type == "cuda" else torch.preserve_format  # on a CPU it is slower
-    trainer = Trainer(recipe.build().to(device, memory_format=layout), config)
-    curve = follow(trainer, recipe, config, checkpoint, workers)
+    trainer = Trainer(recipe.build().to(device, memory_format=layout), config, checkpoint)
+    curve = follow(trainer, recipe, workers)
     recipe.finish(trainer.ema)
     minutes = curve[-1]["seconds"] / 60 if curve else 0
     notes = {"profile": profile, "device": str(device), "minutes": f"{minutes:.1f}"}
@@ -49,12 +47,12 @@ def shortened(config: TrainConfig, steps: int | None) -> TrainConfig:
     return replace(config, steps=steps, warmup=min(config.warmup, max(1, steps // 10)))
 
 
-def follow(trainer: Trainer, recipe, config: TrainConfig, checkpoint: Path, workers: int) -> list[dict]:
+def follow(trainer: Trainer, recipe: Recipe, workers: int) -> list[dict]:
     """Run the loop under a progress bar with loss and examples per second; the curve that it went."""
-    path = checkpoint.with_suffix(".curve.json")
-    curve, average, done = read_curve(path, checkpoint), None, 0
+    config, path = trainer.config, trainer.checkpoint.with_suffix(".curve.json")
+    curve, average, done = read_curve(path, trainer.checkpoint), None, 0
     before = curve[-1]["seconds"] if curve else 0.0
-    records = train(trainer.model, recipe.loss, batches(recipe, config, workers), config, checkpoint, trainer)
+    records = trainer.run(recipe.loss, batches(recipe, config, workers))
     with tqdm(total=config.steps * config.batch, unit="example", unit_scale=True, mininterval=1) as bar:
         for record in records:
             done += 1
@@ -76,6 +74,4 @@ def read_curve(path: Path, checkpoint: Path) -> list[dict]:
 
 def write_curve(path: Path, curve: list[dict]) -> None:
     """The running mean of the loss over 50 steps, at some 200 steps of a training, and the seconds until then."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(curve).replace("}, ", "},\n") + "\n")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(curve).replace("}, ", "},\n") + "\n")

@@ -3,56 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 from tqdm import tqdm
 
-from .draw import best_device
-from .judge import Judge
-from .manipulations import decode
-from .metrics import Share, fidelity, judge_accuracy, psnr, same_facts, zero_shot
-from .plots import show
-from .scenes import Item, Scenes
-from .stage import PACKAGE
-from .unclip import Drawing, UnCLIP
-from .upsampler import upsample
+from ..bench import Bench, renders
+from ..device import best_device
+from ..files import DATA, machine, write_text
+from ..judge import Judge
+from ..manipulations import decode
+from ..metrics import fidelity, judge_accuracy, psnr, same_facts, zero_shot
+from ..plots import show
+from ..scenes import Scenes
+from ..statistics import Share
+from ..upsampler import upsample
+from ..weights import load
+from .model_card import model_card
 
 Rows = dict[str, dict[str, Share | float]]
-
-
-@dataclass
-class Bench:
-    """The models, and unseen captioned scenes."""
-
-    cascade: UnCLIP
-    judge: Judge
-    items: list[Item]
-    seed: int
-
-    def group(self, things: int, related: bool = False) -> list[int]:
-        """The items with so many things; `related`: only those whose caption says how they stand."""
-        return [i for i, item in enumerate(self.items) if len(item.scene.things) == things
-                and (item.statement.relations or not related)]  # fmt: skip
-
-    def batches(self, n: int | None = None, size: int = 50) -> Iterator[list[Item]]:
-        items = self.items[:n]
-        yield from (items[i : i + size] for i in range(0, len(items), size))
-
-    def read(self, images: Tensor):
-        return self.judge.read(images.to(self.judge.device))
-
-
-def renders(items: list[Item], side: int) -> Tensor:
-    """(B, 3, side, side) in -1 to 1."""
-    return torch.stack([item.image(side) for item in items])
 
 
 def judge_rows(bench: Bench) -> Rows:
@@ -118,25 +90,17 @@ def upsampler_rows(bench: Bench) -> Rows:
         ours, cubic, small, large = [], [], [], []
         for number_, part in enumerate(tqdm(list(bench.batches(count, 10)), desc=f"to {side} px")):
             low, truth = renders(part, low_side), renders(part, side)
-            images = enlarge(bench.cascade, number, low, bench.seed + 10 * number_).cpu()
+            enlarged = bench.cascade.upsample(low.to(bench.cascade.device), number, seed=bench.seed + 10 * number_)
+            images = enlarged.finish().cpu()
             ours += psnr(images, truth).tolist()
             cubic += psnr(upsample(low, side).clamp(-1, 1), truth).tolist()
             small += bench.read(F.interpolate(low, 32, mode="area"))
             large += bench.read(images)
-        mean = lambda values: sum(values) / len(values)  # noqa: E731
         rows[f"{low_side} to {side} pixels"] = {
-            "PSNR in dB": mean(ours), "of bicubic": mean(cubic), "gain": mean(ours) - mean(cubic),
+            "PSNR in dB": fmean(ours), "of bicubic": fmean(cubic), "gain": fmean(ours) - fmean(cubic),
             **{f"same {fact}": share for fact, share in same_facts(small, large).items() if fact == "scene"},
         }  # fmt: skip
     return rows
-
-
-def enlarge(cascade: UnCLIP, number: int, low: Tensor, seed: int) -> Tensor:
-    """One upsampler alone, on given pictures (B, 3, s, s)."""
-    drawing = Drawing([""] * len(low), seed, cascade.settings, images={low.shape[-1]: low.to(cascade.device)})
-    for _ in cascade._upsample(drawing, None, number):
-        pass
-    return drawing.image
 
 
 def time_rows(bench: Bench) -> Rows:
@@ -159,20 +123,18 @@ def evaluate(captions: int = 1000, seed: int = 0, out: Path | None = None) -> st
     """Measure everything, write results/scenes.json, gallery.png and README.md under `out`; return the table."""
     if captions < 10:
         raise ValueError(f"--captions is {captions}: measure at least 10")
-    out = out or PACKAGE.parent / "data"
+    out = out or DATA
     device = best_device()
     test = Scenes("test", captions, seed=seed + 100)
-    bench = Bench(UnCLIP.from_pretrained("scenes", device), Judge.from_pretrained("scenes", device),
+    bench = Bench(load("scenes", device), Judge.from_pretrained("scenes", device),
                   [test[i] for i in range(captions)], seed)  # fmt: skip
     rows: Rows = {}
     for part in PARTS:
         rows |= part(bench)
     table = markdown(rows)
-    write(out / "results" / "scenes.json", json.dumps(as_json(rows, captions, seed, device), indent=1) + "\n")
+    write_text(out / "results" / "scenes.json", json.dumps(as_json(rows, captions, seed, device), indent=1) + "\n")
     gallery(bench).save(out / "gallery.png")
-    from .model_card import model_card
-
-    write(out / "README.md", model_card(table, captions, seed, machine(device)))
+    write_text(out / "README.md", model_card(table, captions, seed, machine(device)))
     return table
 
 
@@ -182,11 +144,6 @@ def gallery(bench: Bench):
     images = bench.cascade.sample(captions, bench.seed, size=128).image
     title = "The first captions of the test set, not chosen"
     return show(images, captions, columns=6, title=title, seed=bench.seed).image
-
-
-def machine(device: torch.device) -> str:
-    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
-    return f"{name}, {platform.machine()}, torch {torch.__version__}"
 
 
 def markdown(rows: Rows) -> str:
@@ -199,15 +156,10 @@ def markdown(rows: Rows) -> str:
 
 
 def as_json(rows: Rows, captions: int, seed: int, device: torch.device) -> dict:
-    plain = lambda value: (  # noqa: E731
-        {"value": value.value, "interval": value.interval, "n": value.total} if isinstance(value, Share) else value
-    )
+    def plain(value: Share | float):
+        if not isinstance(value, Share):
+            return value
+        return {"value": value.value, "interval": value.interval, "n": value.total}
+
     found = {title: {name: plain(value) for name, value in values.items()} for title, values in rows.items()}
     return {"captions": captions, "seed": seed, "machine": machine(device), "rows": found}
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,12 +13,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from .memory import best_device, best_dtype
-from .plots import show, to_pil
-from .stage import SHIPPED
-from .tokenizer import CutWarning
-from .unclip import STAGES, Drawing, Settings, UnCLIP
-from .upscaler import Upscaler, check_extra
+from ..device import best_device, best_dtype
+from ..files import SHIPPED
+from ..images import save_png, to_pil
+from ..plots import show
+from ..text import CutWarning
+from ..unclip import Drawing, Settings, UnCLIP
+from ..upscaler import Upscaler, check_extra
+from ..weights import load
 
 
 def sheet(drawing: Drawing) -> Image.Image:
@@ -40,27 +41,11 @@ def check_writable(path: Path) -> None:
         raise OSError(f"cannot write {path}: permission denied; choose another --out")
 
 
-def save_png(picture: Image.Image, path: Path, note: str) -> None:
-    """Write a PNG with a note in its metadata: to a temporary name first, so that no half file is left."""
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_text("Description", note)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            picture.save(file, "PNG", pnginfo=info)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def draw(
-    captions: list[str], out: Path, model: str = "scenes", seed: int = 0, size: int | None = None,
+    captions: list[str], out: Path, model: str = "scenes", *, seed: int = 0, size: int | None = None,
     quiet: bool = False, device: str | None = None, dtype: str | None = None, memory: str = "auto",
     upsampler_steps: tuple[int, ...] = (), **settings,
 ) -> Drawing:  # fmt: skip
@@ -76,33 +61,32 @@ def draw(
     place = device_of(device)
     number = DTYPES[dtype] if dtype else torch.float32 if model in SHIPPED else best_dtype(place)
     with plain_warnings(), plain_out_of_memory():
-        cascade = UnCLIP.from_pretrained(model, place, number, memory)
+        cascade = load(model, place, number, memory)
         if not quiet and model not in SHIPPED:
             print(f"minunclip: {model} on {place.type}, {str(number)[6:]}, weights {cascade.memory}", file=sys.stderr)
         if size == 1024 and cascade.sizes[-1] == 256:
             Upscaler.from_pretrained(device=place, dtype=number).add_to(cascade)
         if upsampler_steps:
             settings["upsampler_steps"] = one_for_each(upsampler_steps, len(cascade.upsamplers))
-        drawing = follow(cascade, captions, seed, size, replace(cascade.settings, **settings), quiet)
+        changed = replace(cascade.settings, **settings)
+        drawing = follow(cascade, captions, seed, size, settings=changed, quiet=quiet)
     save_png(sheet(drawing), out, f"{'; '.join(captions)} (minunclip {model}, seed {seed})")
     return drawing
 
 
 def follow(
-    cascade: UnCLIP, captions: list[str], seed: int, size: int | None, settings: Settings, quiet: bool
+    cascade: UnCLIP, captions: list[str], seed: int, size: int | None, *, settings: Settings, quiet: bool
 ) -> Drawing:
     """The drawing, made under one progress bar for each stage."""
     stream = cascade.stream(captions, seed, size, settings=settings)
-    upsamplers = sum(size is None or upsampler.config.size <= size for upsampler in cascade.upsamplers)
-    totals = (settings.prior_steps, settings.decoder_steps, *settings.upsampler_steps[:upsamplers])
-    for stage, total in zip(STAGES, totals, strict=False):
-        delay = 1 if stage == STAGES[0] else 0  # bad input fails before a bar shows
+    for stage, total in cascade.stages(settings, size).items():
+        delay = 1 if stage == "prior" else 0                            # a caption that is refused leaves no bar
         with tqdm(desc=f"{stage:<11}", total=total, unit="step", delay=delay, disable=quiet) as bar:
             for progress in stream:
                 bar.update()
                 if progress.done == progress.total:
                     break
-    return progress.drawing
+    return stream.finish()
 
 
 def one_for_each(steps: tuple[int, ...], upsamplers: int) -> tuple[int, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .stage import STAGES, read, sha256, weights_folder
+from ..files import STAGES, read, sha256, weights_folder
+from ..scenes import BACKGROUNDS, COLOURS, KINDS, STYLES
 
 TEXT = """# The shipped weights
 
@@ -45,8 +46,7 @@ They draw this toy world and nothing else. Words outside the vocabulary are refu
 
 
 def model_card(table: str, captions: int, seed: int, machine: str) -> str:
-    from .scenes import BACKGROUNDS, COLOURS, KINDS, STYLES
-
+    """data/README.md, with what was measured, as a Markdown table, and on how many captions."""
     return TEXT.format(
         table=table, captions=captions, seed=seed, machine=machine, files=file_table(weights_folder("scenes")),
         kinds=len(KINDS), colours=len(COLOURS), backgrounds=len(BACKGROUNDS), styles=len(STYLES),

@@ -7,8 +7,10 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from .. import files
 
 PACKAGES = ("torch", "einops", "numpy", "pillow", "safetensors", "matplotlib", "ipywidgets", "jupyterlab",
             "open_clip_torch", "huggingface_hub", "nbval", "psutil", "tqdm")  # fmt: skip
@@ -45,7 +47,7 @@ def torch_works() -> str:
 def device() -> str:
     import torch
 
-    from .draw import best_device
+    from ..device import best_device
 
     found = best_device()
     if found.type != "cuda":
@@ -55,15 +57,13 @@ def device() -> str:
 
 
 def weights() -> str:
-    from .stage import verify, weights_folder
-
-    folder = weights_folder("scenes")
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    folder = files.weights_folder("scenes")
+    found = sorted(folder.glob("*.safetensors"))
+    if not found:
         raise RuntimeError(f"no weights in {folder}: clone or install the project again")
-    for path in files:
-        verify(path)
-    return f"{len(files)} files, {sum(path.stat().st_size for path in files) / 2**20:.1f} MiB, all as shipped"
+    for path in found:
+        files.verify(path)
+    return f"{len(found)} files, {sum(path.stat().st_size for path in found) / 2**20:.1f} MiB, all as shipped"
 
 
 def memory() -> str:
@@ -83,7 +83,7 @@ def disk() -> str:
 
 
 def profile() -> str:
-    from .draw import best_device
+    from ..device import best_device
 
     return f"MINUNCLIP_PROFILE={'gpu' if best_device().type == 'cuda' else 'cpu'}"
 
@@ -94,13 +94,10 @@ CHECKS: dict[str, Callable[[], str]] = {
 }  # fmt: skip
 
 
-def report() -> tuple[str, bool]:
-    """A line per check, OK or FAIL with what to do, and whether all are OK."""
-    lines, healthy = [], True
+def report() -> Iterator[tuple[bool, str]]:
+    """Whether each check is OK, and a line that says so, or FAIL with what to do; each as soon as it is known."""
     for name, check in CHECKS.items():
         try:
-            lines.append(f"OK    {name:<18} {check()}")
+            yield True, f"OK    {name:<18} {check()}"
         except Exception as error:  # a broken machine may fail in any way, and the table is to say so
-            lines.append(f"FAIL  {name:<18} {error}")
-            healthy = False
-    return "\n".join(lines), healthy
+            yield False, f"FAIL  {name:<18} {error}"

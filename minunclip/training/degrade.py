@@ -4,6 +4,8 @@ The decoder's samples are not perfect, and an upsampler trained on perfect small
 faults. Each function takes pictures in [-1, 1] and a CPU generator, and keeps shape, range, dtype and device.
 """
 
+from __future__ import annotations
+
 import io
 
 import numpy as np
@@ -11,11 +13,14 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from PIL import Image
+from torch import Tensor
+
+from ..images import to_uint8
 
 
 def random_crop(
-    high: torch.Tensor, low: torch.Tensor, generator: torch.Generator, fraction: int = 4
-) -> tuple[torch.Tensor, torch.Tensor]:
+    high: Tensor, low: Tensor, generator: torch.Generator, fraction: int = 4
+) -> tuple[Tensor, Tensor]:
     """The same random crop, `1 / fraction` of the side, of high (B, 3, H, W) and low (B, 3, h, w) pictures.
 
     Corners fall on the grid of the small picture, so that the crops show the same thing. Each picture of the
@@ -36,8 +41,8 @@ def random_crop(
 
 
 def gaussian_blur(
-    images: torch.Tensor, generator: torch.Generator, probability: float = 0.5, sigma: float = 0.6
-) -> torch.Tensor:
+    images: Tensor, generator: torch.Generator, probability: float = 0.5, sigma: float = 0.6
+) -> Tensor:
     """Blur images (B, 3, h, w) a little: the first upsampler's degradation (unCLIP section 2.1, Appendix C).
 
     The paper says a 3x3 kernel of sigma 0.6, after SR3 (Saharia 2021). Here each picture is blurred with the
@@ -50,7 +55,7 @@ def gaussian_blur(
     return torch.where(chosen.to(images.device)[:, None, None, None], blurred, images)
 
 
-def degrade(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def degrade(images: Tensor, generator: torch.Generator) -> Tensor:
     """Blur, resize, add noise to and compress images (B, 3, h, w): the second upsampler's degradation.
 
     A light form of BSR (Zhang 2021, "Designing a Practical Degradation Model"): four faults, each drawn at
@@ -66,12 +71,12 @@ def degrade(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return torch.cat(results).to(images.dtype)
 
 
-def random_blur(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def random_blur(image: Tensor, generator: torch.Generator) -> Tensor:
     """Isotropic, sigma from 0.1 to 1.6 pixels."""
     return blur(image, torch.tensor([random_float(0.1, 1.6, generator)]), radius=3)
 
 
-def random_resize(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def random_resize(image: Tensor, generator: torch.Generator) -> Tensor:
     """To between half and all of the side and back, each time with a kernel drawn from three."""
     size = image.shape[-2:]
     scale = random_float(0.5, 1.0, generator)
@@ -82,27 +87,26 @@ def random_resize(image: torch.Tensor, generator: torch.Generator) -> torch.Tens
     return image
 
 
-def random_noise(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def random_noise(image: Tensor, generator: torch.Generator) -> Tensor:
     """Gaussian, independent in each colour, with a standard deviation of 1 to 25 of 255 grey levels."""
     level = random_float(1, 25, generator) * 2 / 255
     return image + level * torch.randn(image.shape, generator=generator).to(image.device)
 
 
-def random_jpeg(image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def random_jpeg(image: Tensor, generator: torch.Generator) -> Tensor:
     """Compressed at a quality from 30 to 95."""
     return jpeg(image, random_int(30, 95, generator))
 
 
-def jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+def jpeg(image: Tensor, quality: int) -> Tensor:
     """One picture (1, 3, h, w), compressed by JPEG at a quality from 1 to 95 and read back."""
-    pixels = ((image[0].clamp(-1, 1) + 1) * 127.5).round().byte()
-    file = io.BytesIO()
-    Image.fromarray(rearrange(pixels, "c h w -> h w c").cpu().numpy()).save(file, "JPEG", quality=quality)
+    file, pixels = io.BytesIO(), rearrange(to_uint8(image[0]), "c h w -> h w c")
+    Image.fromarray(pixels.cpu().numpy()).save(file, "JPEG", quality=quality)
     decoded = torch.from_numpy(np.array(Image.open(file)))                      # (h, w, 3) uint8
     return rearrange(decoded.to(image.device).float() / 127.5 - 1, "h w c -> 1 c h w")
 
 
-def blur(images: torch.Tensor, sigma: torch.Tensor, radius: int) -> torch.Tensor:
+def blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
     """images (B, C, h, w), each under a Gaussian of its own sigma (B,) pixels, cut off at radius pixels."""
     b, c = images.shape[:2]
     offsets = torch.arange(-radius, radius + 1)

@@ -1,13 +1,14 @@
 """One training loop for every stage, as a generator: the caller owns the plots, the samples and the end.
 
-    for record in train(model, loss, batches, config):
+    trainer = Trainer(model, config, checkpoint)
+    for record in trainer.run(loss, loader):
         print(record.step, record.loss)
+    trainer.ema                             # the model with averaged weights: the one to sample from
 """
 
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -21,8 +22,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-Loss = Callable[[nn.Module, Any, torch.Generator], Tensor]
-Batches = Callable[[int], Iterator[Any]]
+from ..files import replacing
+
+Loss = Callable[[nn.Module, Any, torch.Generator], Tensor]     # (model, batch, rng) -> scalar
+Loader = Callable[[int], Iterator[Any]]                         # first step -> batches, from that step on
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,14 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Record:
-    """What one step did. `examples` counts from the start of the training, `seconds` from this call's."""
+    """What one step did."""
 
     step: int
     loss: float
-    examples: int
+    examples: int                           # since the training began
     lr: float
     grad_norm: float
-    seconds: float
+    seconds: float                          # since this call began
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -63,10 +66,13 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 class Trainer:
-    """All that changes while training: model, optimiser, averaged weights, random state and step."""
+    """All that changes while training: model, optimiser, averaged weights, random state and step.
 
-    def __init__(self, model: nn.Module, config: TrainConfig):
-        self.model, self.config, self.step = model, config, 0
+    checkpoint: a file to resume from, if it is there, and to save to, every `config.save_every` steps.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig, checkpoint: Path | None = None):
+        self.model, self.config, self.checkpoint, self.step = model, config, checkpoint, 0
         self.device = next(model.parameters()).device
         self.optimiser = torch.optim.AdamW(
             model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
@@ -78,6 +84,21 @@ class Trainer:
     def ema(self) -> nn.Module:
         """The model with the averaged weights: the one to sample from."""
         return self.averaged.module
+
+    def run(self, loss: Loss, loader: Loader) -> Iterator[Record]:
+        """Train, and yield a Record after each step. Every random draw of `loss` comes from its CPU generator `rng`."""
+        if self.checkpoint and self.checkpoint.exists():
+            self.load(self.checkpoint)
+        start = time.perf_counter()
+        self.model.train()
+        for batch in loader(self.step):
+            if self.step >= self.config.steps:
+                break
+            value, norm = self.update(loss, batch)
+            if self.checkpoint and (self.step % self.config.save_every == 0 or self.step == self.config.steps):
+                self.save(self.checkpoint)
+            lr, seconds = learning_rate(self.step - 1, self.config), time.perf_counter() - start
+            yield Record(self.step, value, self.step * self.config.batch, lr, norm, seconds)
 
     def update(self, loss_fn: Loss, batch) -> tuple[float, float]:
         """One optimiser step. Raises FloatingPointError, with nothing changed, if the loss is not a number."""
@@ -99,19 +120,14 @@ class Trainer:
         return loss.item(), norm.item()
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint under a temporary name, then rename: an interruption leaves the old one whole."""
+        """Write a checkpoint, whole or not at all."""
         state = {
             "model": self.model.state_dict(), "ema": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(), "step": self.step, "rng": self.rng.get_state(),
             "torch_rng": torch.get_rng_state(), "config": asdict(self.config),
         }  # fmt: skip
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        try:
+        with replacing(path) as temporary:
             torch.save(state, temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)                           # there only if something failed
 
     def load(self, path: Path) -> None:
         """Go on where a checkpoint stopped. Raises ValueError if it is damaged or of another training."""
@@ -153,29 +169,3 @@ class precision:
     def __exit__(self, *error):
         self.attention.__exit__(*error)
         self.autocast.__exit__(*error)
-
-
-def train(
-    model: nn.Module, loss: Loss, batches: Batches, config: TrainConfig, checkpoint: Path | None = None,
-    trainer: Trainer | None = None,
-) -> Iterator[Record]:  # fmt: skip
-    """Train, and yield a Record after each step.
-
-    loss        (model, batch, rng) -> scalar; every random draw comes from `rng`, a CPU generator
-    batches     first_step -> iterator of batches, from that step on
-    checkpoint  a file to resume from, if it is there, and to save to, every `config.save_every` steps
-    trainer     pass your own to reach the averaged weights: `trainer.ema`
-    """
-    trainer = trainer or Trainer(model, config)
-    if checkpoint and checkpoint.exists():
-        trainer.load(checkpoint)
-    start = time.perf_counter()
-    model.train()
-    for batch in batches(trainer.step):
-        if trainer.step >= config.steps:
-            break
-        value, norm = trainer.update(loss, batch)
-        if checkpoint and (trainer.step % config.save_every == 0 or trainer.step == config.steps):
-            trainer.save(checkpoint)
-        lr, seconds = learning_rate(trainer.step - 1, config), time.perf_counter() - start
-        yield Record(trainer.step, value, trainer.step * config.batch, lr, norm, seconds)

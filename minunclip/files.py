@@ -1,0 +1,78 @@
+"""Where this project's files lie, and how they are read and written: whole, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+DATA = PACKAGE.parent / "data"              # of a clone: weights, results, and whatever is fetched or made
+SHIPPED = ("scenes",)
+STAGES = ("clip", "prior", "ar-prior", "decoder", "upsampler-1", "upsampler-2", "judge")  # each with a weight file
+
+
+def weights_folder(name: str) -> Path:
+    """Where the shipped weights of `name` lie: inside an installed package, or in data/ of a clone."""
+    inside = PACKAGE / "weights_data" / name
+    return inside if inside.is_dir() else DATA / "weights" / name
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; it becomes `path` when the block ends, and goes away if it fails.
+
+    So a file is there under its name only when it is complete. Makes the folder if need be.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)                               # there only if something failed
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read(path: Path) -> tuple[dict[str, str], dict]:
+    """Metadata and tensors, {name: Tensor}, of a safetensors file. Raises errors that name it."""
+    from safetensors import SafetensorError, safe_open  # here: they bring PyTorch, and most of this file needs none
+
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weight file {path}: a shipped one is 'scenes', others are paths")
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): fetch it again") from None
+
+
+def verify(path: Path) -> None:
+    """Compare a shipped file with its SHA-256. Raises ValueError if a single bit is different."""
+    sums = path.with_name("SHA256.json")
+    if not path.is_file() or not sums.is_file():
+        raise FileNotFoundError(f"the shipped weights are missing: no {path if sums.is_file() else sums}")
+    if sha256(path) != json.loads(sums.read_text()).get(path.name):
+        raise ValueError(f"{path} is not the file that was shipped (its SHA-256 differs): fetch it again")
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def machine(device) -> str:
+    """The computer in a line, for the record beside what was measured on a `torch.device`."""
+    import torch
+
+    name = torch.cuda.get_device_name() if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    return f"{name}, {platform.machine()}, torch {torch.__version__}"

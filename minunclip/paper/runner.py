@@ -1,0 +1,121 @@
+"""Run the parts of an evaluation one after the other; keep what each found, so that a stopped run goes on.
+
+A part is a function without arguments that returns what it found, by title: rows, each {column: number, word, Share or
+Estimate}; a sentence; or a Picture. What it found is a JSON file that also says what was measured, how much, and with
+which weights, and a PNG beside it for each picture.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..files import weights_folder, write_text
+from ..images import save_png
+from ..plots import Picture
+from ..statistics import Estimate, Share
+
+Tables = dict[str, list[dict] | str]
+Found = dict[str, list[dict] | str | Picture]
+Part = Callable[[], Found]
+
+
+def run(
+    parts: dict[str, Part], folder: Path, made_with: dict[str, dict], *, fresh: bool = False, where: str = ""
+) -> dict[str, Tables]:
+    """What every part found, by its name: from `folder`/NAME.json if that is there, otherwise measured now.
+
+    made_with: by part, what its results depend on
+    fresh: measure all parts again
+    where: the machine, for the record
+
+    Raises ValueError for a file that is damaged or was made with something else, before anything is measured.
+    """
+    paths = {name: folder / f"{name}.json" for name in parts}
+    if fresh:                                                           # all now: a run that stops can be resumed
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+    made_with = json.loads(json.dumps(made_with))                       # as it will be read: tuples become lists
+    found = {name: read(path, made_with[name]) for name, path in paths.items() if path.is_file()}
+    for name in tqdm([name for name in parts if not is_whole(found.get(name), folder)], desc="parts"):
+        start = time.perf_counter()
+        results = parts[name]()
+        record = {"made_with": made_with[name], "machine": where, "seconds": round(time.perf_counter() - start, 1)}
+        keep(results, paths[name], record)
+        found[name] = read(paths[name], made_with[name])
+    return {name: found[name]["tables"] for name in parts}
+
+
+def keep(results: Found, path: Path, record: dict) -> None:
+    """Write the pictures among some results beside `path`, and then everything else into it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures = {f"{title}.png": x for title, x in results.items() if isinstance(x, Picture)}
+    for file, picture in pictures.items():
+        save_png(picture.image, path.parent / file, picture.alt)
+    tables = {title: x if isinstance(x, str) else [plain(row) for row in x]
+              for title, x in results.items() if not isinstance(x, Picture)}  # fmt: skip
+    record = record | {"tables": tables, "pictures": {file: picture.alt for file, picture in pictures.items()}}
+    write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def is_whole(content: dict | None, folder: Path) -> bool:
+    """Whether a result is there with all of its pictures."""
+    return content is not None and all((folder / file).is_file() for file in content["pictures"])
+
+
+def read(path: Path, made_with: dict) -> dict:
+    """The content of a result file. Raises ValueError if it is damaged or of another run."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["tables"].items(), content["pictures"].items()
+        other = [name for name in made_with if content["made_with"].get(name) != made_with[name]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): delete it, or measure again with --fresh") from None
+    if other:
+        raise ValueError(f"{path} was measured with other {' and '.join(other)}: keep it and choose another --out, or "
+                         "measure again with --fresh")  # fmt: skip
+    return content
+
+
+def weight_sums(stages: tuple[str, ...], name: str = "scenes") -> dict[str, str]:
+    """The first 16 letters of the SHA-256 of the weights of some stages; those without weights are left out."""
+    sums = json.loads((weights_folder(name) / "SHA256.json").read_text(encoding="utf-8"))
+    return {stage: sums[f"{stage}.safetensors"][:16] for stage in stages if f"{stage}.safetensors" in sums}
+
+
+def plain(row: dict) -> dict:
+    """A row as JSON has it: with {"value", "interval", "n"} for a Share or an Estimate, and null for no number."""
+    def number(x):
+        return None if isinstance(x, float) and math.isnan(x) else x
+
+    return {
+        name: {"value": number(x.value), "interval": [number(end) for end in x.interval], "n": x.total}
+        if isinstance(x, Share | Estimate) else number(x)
+        for name, x in row.items()
+    }  # fmt: skip
+
+
+def markdown(results: dict[str, Tables]) -> str:
+    """All tables of all parts."""
+    blocks = [table_of(title, rows) for tables in results.values() for title, rows in tables.items()]
+    return "\n\n".join(blocks)
+
+
+def table_of(title: str, rows: list[dict] | str) -> str:
+    """A table in Markdown, or a sentence, under its title."""
+    if isinstance(rows, str):
+        return f"**{title}**\n\n{rows}"
+    lines = [f"**{title}**", "", f"| {' | '.join(rows[0])} |", "| --- " * len(rows[0]) + "|"]
+    return "\n".join(lines + [f"| {' | '.join(map(_cell, row.values()))} |" for row in rows])
+
+
+def _cell(x) -> str:
+    """A cell of a row from JSON as text, numbers with three digits."""
+    if isinstance(x, dict):
+        return _cell(x["value"]) + " ({} to {})".format(*map(_cell, x["interval"]))
+    return "-" if x is None else f"{float(f'{x:.3g}'):g}" if isinstance(x, float) else str(x)    # 1480, not 1.48e+03

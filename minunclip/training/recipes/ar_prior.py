@@ -1,0 +1,56 @@
+"""What the autoregressive prior trains on (unCLIP section 2.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...ar_prior import ARPrior, ARPriorConfig
+from ...pca import PCA
+from ...text import Text
+from ..data import Batch, encode
+from ..trainer import TrainConfig
+from .base import CaptionRecipe
+from .prior import fold_captions
+
+
+class ARPriorRecipe(CaptionRecipe):
+    """The diffusion prior's pictures and captions, as sentences, of which the model often sees a part only (`hide`)."""
+
+    share = 0.99999                         # of the variance of z_i: the components that hold it are kept
+    profiles = {
+        "cpu": TrainConfig(steps=20000, batch=64, lr=3e-3, ema=0.998),
+        "gpu": TrainConfig(steps=16000, batch=512, lr=3e-3),
+    }
+
+    def build(self) -> ARPrior:
+        """As many components as this CLIP's embeddings need."""
+        (z_i, text), c = self.measured, self.clip.config
+        prior = ARPrior(ARPriorConfig(
+            z_width=c.embed_width, text_width=c.text_width, context=c.context,
+            components=PCA.fit(z_i).components_for(self.share), buckets=64, dot_buckets=32,
+            width=128, layers=4, heads=4,
+        ))  # fmt: skip
+        prior.fit(z_i, text.embed)
+        return prior
+
+    def loss(self, model: ARPrior, batch: Batch, rng: torch.Generator) -> Tensor:
+        z_i = encode(self.clip, batch.images)
+        (text, z_t), (empty, _) = self.read(batch.captions), self.read([""])
+        dropped = torch.rand(len(text), generator=rng) < 0.1
+        rows = torch.where(dropped, len(text), torch.arange(len(text)))     # the last row is the empty caption
+        hidden = hide(len(text), model.config.components, rng).to(z_i.device)
+        return model.loss(z_i, Text.cat(text, empty)[rows], z_t=z_t, hidden=hidden).mean()
+
+    def finish(self, model: ARPrior) -> None:
+        fold_captions(self, model)
+
+
+def hide(rows: int, words: int, rng: torch.Generator) -> Tensor:
+    """Which words of each sentence the prior does not see, (rows, words) bool: of 3 rows in 10 all, of 4 in 10 none.
+
+    Who sees all true words so far need not ask the caption whose colour is whose: the words tell. But a sampler's
+    words are the prior's own (Bowman et al. 2016, section 3.1, drop words for the same reason).
+    """
+    share = ((torch.rand(rows, 1, generator=rng) - 0.4) / 0.3).clamp(0, 1)              # of a row's words
+    return torch.rand(rows, words, generator=rng) < share

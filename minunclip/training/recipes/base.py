@@ -1,0 +1,100 @@
+"""What the recipes share: their form, how a stage after CLIP reads captions, and the loss of a diffusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from ...clip import CLIP
+from ...scenes import Scenes
+from ...text import Text
+from ...whitening import PCAWhitening, Whitening
+from ..data import ENDLESS, Batch, Item, collate, encoded
+
+SIDES = (32, 128, 512)                      # of the decoder's pictures, and of what each upsampler makes of them
+CROWDED = (0.25, 0.45, 0.3)                 # twice as often three things as elsewhere: they are the hard ones
+
+
+class Recipe:
+    """How one stage is trained: `dataset`, `profiles` (a TrainConfig each), `build` the model, and its `loss`.
+
+    `collate` makes a batch of items. `finish` may change the trained model, in place.
+    """
+
+    dataset: Scenes
+    side = SIDES[0]                         # of the pictures in a batch
+    statistics = 4096                       # so many pictures tell the mean and the spread of embeddings
+
+    def collate(self, items: Sequence[Item]) -> Batch:
+        return collate(items, self.side)
+
+    def finish(self, model: nn.Module) -> None:
+        """By default a trained model stays as it is."""
+
+
+class CaptionRecipe(Recipe):
+    """Captions and pictures through the frozen CLIP. While it is trained, the model reads both whitened.
+
+    Directions of the tokens that hardly vary tell which colour belongs to which thing. A network that reads the
+    raw tokens finds everything else first, and that very late. What whitens is measured on the first pictures of the
+    data set, once; `finish` builds it into the model's first layers, which then take embeddings as they are.
+    """
+
+    dataset = Scenes("train", ENDLESS, seed=2, counts=CROWDED)
+
+    def __init__(self, clip: CLIP):
+        self.clip = clip
+
+    @cached_property
+    def measured(self) -> tuple[Tensor, Text]:
+        """z_i (`statistics`, D) and the encoded captions from which all whitening is measured, as they are."""
+        return encoded(self.clip, self.dataset, self.statistics)
+
+    @cached_property
+    def whitening(self) -> tuple[Whitening, PCAWhitening, PCAWhitening]:
+        """Of z_i, of z_t and of tokens; in full precision, also when a training step in bf16 is the first to ask."""
+        with torch.autocast(self.clip.device.type, enabled=False):
+            z_i, text = self.measured
+            return Whitening.of(z_i), PCAWhitening.of(text.embed), PCAWhitening.of(text.tokens[text.mask])
+
+    @property
+    def whiten_z(self) -> Whitening:
+        return self.whitening[0]
+
+    @property
+    def whiten_embed(self) -> PCAWhitening:
+        return self.whitening[1]
+
+    @property
+    def whiten_tokens(self) -> PCAWhitening:
+        return self.whitening[2]
+
+    def read(self, captions: list[str]) -> tuple[Text, Tensor]:
+        """The captions as the network reads them, whitened, and their z_t as it is."""
+        with torch.no_grad():
+            text = self.clip.encode_text(captions)
+        return Text(self.whiten_embed(text.embed), self.whiten_tokens(text.tokens), text.mask), text.embed
+
+
+# -- the loss of a diffusion ---------------------------------------------------------------------------------
+
+
+def random_timesteps(count: int, steps: int, rng: torch.Generator, noisy: float = 0.0) -> Tensor:
+    """Random timesteps (count,), each equally likely, but a share `noisy` of them from the noisiest four tenths.
+
+    What stands where is settled while there is more noise than picture. Where noise is low the answer is in
+    plain sight, and a network has no reason to learn to look for it in its condition.
+    """
+    high = torch.rand(count, generator=rng) < noisy
+    lowest = high * (6 * steps // 10)                                                   # (count,)
+    return lowest + (torch.rand(count, generator=rng) * (steps - lowest)).long()
+
+
+def diffusion_loss(model, images: Tensor, denoiser, rng: torch.Generator, noisy: float = 0.0) -> Tensor:
+    """The mean loss of pictures at `random_timesteps`."""
+    t = random_timesteps(len(images), model.diffusion.config.steps, rng, noisy)
+    eps, device = torch.randn(images.shape, generator=rng), model.device
+    return model.diffusion.loss(denoiser, images.to(device), t.to(device), eps.to(device)).mean()

@@ -1,0 +1,45 @@
+"""What CLIP trains on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...clip import CLIP, CLIPConfig
+from ...scenes import VOCABULARY, Scenes
+from ..data import ENDLESS, Batch, embeddings
+from ..trainer import TrainConfig
+from .base import SIDES, Recipe
+
+
+class ClipRecipe(Recipe):
+    """Contrastive training, every picture among three siblings that differ from it in a fact or two."""
+
+    dataset = Scenes("train", ENDLESS, siblings=4)
+    config = CLIPConfig(
+        embed_width=128, image_size=SIDES[0], patch=8, stem=(48, 96, 160), image_width=160, image_layers=3,
+        image_heads=5, text_width=128, text_layers=3, text_heads=4, context=32, vocabulary=VOCABULARY,
+        activation="gelu",
+    )  # fmt: skip
+    profiles = {
+        "cpu": TrainConfig(steps=3200, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
+        "gpu": TrainConfig(steps=8000, batch=1024, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=500),
+    }
+
+    def build(self) -> CLIP:
+        return CLIP(self.config)
+
+    def loss(self, model: CLIP, batch: Batch, rng: torch.Generator) -> Tensor:
+        return model.loss(batch.images.to(model.device), batch.captions)
+
+    def finish(self, model: CLIP) -> None:
+        """Turn the space of z_i and z_t so that its axes are the principal axes of z_i, the longest first.
+
+        A rotation changes no similarity. But now a mean and a standard deviation for each axis are enough to
+        whiten z_i, which is what the prior and the decoder ask for.
+        """
+        z_i, _ = embeddings(model, Scenes("train", ENDLESS, seed=9), self.statistics)
+        axes = torch.linalg.eigh(z_i.T.cov()).eigenvectors.flip(1).to(model.device)     # (D, D), in columns
+        with torch.no_grad():
+            for encoder in (model.image, model.text):
+                encoder.project.weight.copy_(axes.T @ encoder.project.weight)

@@ -1,0 +1,53 @@
+"""What the decoder trains on (unCLIP section 2.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...decoder import Decoder, DecoderConfig
+from ...diffusion import DiffusionConfig
+from ...scenes import Scenes
+from ...unet import UNetConfig
+from ..data import ENDLESS, Batch, drop, encode
+from ..trainer import TrainConfig
+from .base import CROWDED, SIDES, CaptionRecipe, diffusion_loss
+
+
+class DecoderRecipe(CaptionRecipe):
+    """Pictures from z_i (dropped one time in ten) and the caption (every other time)."""
+
+    dataset = Scenes("train", ENDLESS, seed=3, counts=CROWDED)
+    config = DecoderConfig(
+        unet=UNetConfig(
+            out_channels=6, channels=64, mults=(1, 2, 2), blocks=1, attention=(1, 2), head_width=32,
+            context_width=128, patch=2,
+        ),
+        size=SIDES[0], z_width=128, text_width=128,
+        diffusion=DiffusionConfig(target="v", learned_variance=True, weighting="capped"),
+    )  # fmt: skip
+    profiles = {
+        "cpu": TrainConfig(steps=36000, batch=32, lr=1e-3, ema=0.998),
+        "gpu": TrainConfig(steps=20000, batch=384, lr=1.5e-3, ema=0.9995, warmup=500),
+    }
+
+    def build(self) -> Decoder:
+        """A new decoder. The whitening is measured now, not in the middle of the first training step."""
+        _ = self.whitening
+        return Decoder(self.config)
+
+    def loss(self, model: Decoder, batch: Batch, rng: torch.Generator) -> Tensor:
+        z_i = self.whiten_z(encode(self.clip, batch.images))    # axes that hardly vary tell which colour is where
+        text, _ = self.read(drop(batch.captions, 0.5, rng))
+        z_i = model.with_dropped(z_i, (torch.rand(len(z_i), generator=rng) < 0.1).to(z_i.device))
+        condition = model.condition(z_i, text)
+        return diffusion_loss(model, batch.images, lambda x_t, t: model(x_t, t, condition=condition), rng, noisy=0.5)
+
+    @torch.no_grad()
+    def finish(self, model: Decoder) -> None:
+        """Build the whitening into the first layers: from now on the decoder takes embeddings as they are."""
+        for layer in (model.z_to_time, model.z_to_tokens):
+            self.whiten_z.fold_into(layer)
+        self.whiten_embed.fold_into(model.text_to_time)
+        self.whiten_tokens.fold_into(model.text_to_tokens)
+        model.null_z.copy_(self.whiten_z.undo(model.null_z))

@@ -1,0 +1,47 @@
+"""What the diffusion prior trains on (unCLIP section 2.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...diffusion import DiffusionConfig
+from ...prior import DiffusionPrior, Prior, PriorConfig
+from ..data import Batch, drop, encode
+from ..trainer import TrainConfig
+from .base import CaptionRecipe, random_timesteps
+
+
+def fold_captions(recipe: CaptionRecipe, model: Prior) -> None:
+    """Build the whitening of captions into a prior's first layers: from now on it takes captions as they are."""
+    recipe.whiten_embed.fold_into(model.embed_in)
+    recipe.whiten_tokens.fold_into(model.tokens_in)
+
+
+class PriorRecipe(CaptionRecipe):
+    """One caption in ten is dropped, for guidance."""
+
+    profiles = {
+        "cpu": TrainConfig(steps=12000, batch=256, lr=3e-3, ema=0.998),
+        "gpu": TrainConfig(steps=16000, batch=1024, lr=3e-3),
+    }
+
+    def build(self) -> DiffusionPrior:
+        """A new prior, which works on whitened z_i from beginning to end."""
+        prior = DiffusionPrior(PriorConfig(
+            z_width=128, text_width=128, context=32, width=128, layers=4, heads=4,
+            diffusion=DiffusionConfig(target="x0", clip=5.0),
+        ))  # fmt: skip
+        prior.mean.copy_(self.whiten_z.mean[None])
+        prior.std.copy_(self.whiten_z.std[None])
+        return prior
+
+    def loss(self, model: DiffusionPrior, batch: Batch, rng: torch.Generator) -> Tensor:
+        z_i = encode(self.clip, batch.images)
+        text, _ = self.read(drop(batch.captions, 0.1, rng))
+        t = random_timesteps(len(z_i), model.diffusion.config.steps, rng, noisy=0.5).to(z_i.device)
+        eps = torch.randn(z_i.shape, generator=rng).to(z_i.device)
+        return model.loss(z_i, text, t, eps).mean()
+
+    def finish(self, model: DiffusionPrior) -> None:
+        fold_captions(self, model)

@@ -1,0 +1,33 @@
+"""The figures and the page of the paper suite's results, and single pieces of them for notebooks."""
+
+import json
+
+from minunclip import paper
+from minunclip.paper import charts, report
+from minunclip.paper.runner import plain
+
+
+def test_figures_of_one_point_and_of_no_number():
+    def cell(value):
+        return {"value": value, "interval": [value, value], "n": 1}
+
+    variety = {"fidelity": cell(0.9), "diversity": cell(3.0), "style variability": cell(None)}
+    rows = [{"model": "ours", "guidance": 1, **variety}]
+    found = charts.guidance({"guidance of the decoder": rows, "the most that there can be": rows})
+    assert sorted(found) == ["fidelity-diversity", "fidelity-style"]
+    assert "ours from 3 at 0.9" in found["fidelity-diversity"].alt
+    assert "as varied as the world" in found["fidelity-style"].alt
+    assert "one thing 0.5; none nan" in charts.intervals({"one thing": cell(0.5), "none": cell(None)}, "share").alt
+
+
+def test_every_part_has_words_and_figures():
+    names = [part.__name__ for part in paper.PARTS]
+    assert list(charts.CHARTS) and set(charts.CHARTS) == set(report.SECTIONS) == set(names) and len(set(names)) == 12
+
+
+def test_single_pieces_for_notebooks(tmp_path):
+    row = plain({"model": "ours", "n": 3})
+    (tmp_path / "part.json").write_text(json.dumps({"tables": {"a title": [row]}}))
+    assert "| ours | 3 |" in report.table("part", "a title", tmp_path).data
+    assert report.table("part", "another", tmp_path).data == report.table("none", "", tmp_path).data == report.NONE
+    assert report.figure("none", tmp_path).data == report.NONE
