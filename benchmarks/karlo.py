@@ -28,7 +28,7 @@ from results import machine, save, weights_in
 sys.path += [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "tests" / "parity")]
 
 import minunclip  # noqa: E402
-from minunclip.device import best_dtype  # noqa: E402
+from minunclip.common import best_dtype  # noqa: E402
 from minunclip.plan import LazyStage  # noqa: E402
 from minunclip.released import decoder_part, prior_part, upsampler_part  # noqa: E402
 from minunclip.text import Text  # noqa: E402

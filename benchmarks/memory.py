@@ -25,7 +25,7 @@ import torch
 from results import machine, save, weights_in
 
 import minunclip
-from minunclip.device import best_device, best_dtype
+from minunclip.common import best_device, best_dtype
 from minunclip.memory import MODES
 
 # ---- one mode, in this process ----

@@ -48,7 +48,7 @@ def numbers(text: str) -> tuple[int, ...]:
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
-    from .files import STAGES
+    from .common import STAGES
 
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--profile", choices=("cpu", "gpu"), help="default: gpu if there is one")

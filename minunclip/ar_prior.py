@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .diffusion import Step, last
 from .pca import PCA
 from .prior import Prefix, Prior
-from .samplers import Step, last
 from .text import Text
 
 

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from .stage import Stage
+from .common import Stage
+from .networks import Transformer, causal_mask
 from .text import BytePairTokenizer, Text, WordTokenizer
-from .transformer import Transformer, causal_mask
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,10 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .diffusion import Denoiser, Diffusion, DiffusionConfig
-from .guidance import guided
-from .samplers import SAMPLERS
-from .stage import Stage
-from .steps import Step
+from .common import Stage
+from .diffusion import SAMPLERS, Denoiser, Diffusion, DiffusionConfig, Step, guided
+from .networks import Context, UNet, UNetConfig
 from .text import Text
-from .unet import Context, UNet, UNetConfig
 
 
 @dataclass(frozen=True)

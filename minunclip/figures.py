@@ -10,8 +10,7 @@ import numpy as np
 from safetensors import safe_open
 from torch import Tensor
 
-from .files import weights_folder
-from .images import to_pil
+from .common import to_pil, weights_folder
 from .plots import Picture, plotted
 from .training import Record
 

@@ -25,12 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .diffusion import Denoiser
-from .inversion import ddim_inverse
+from .diffusion import Denoiser, ddim, ddim_inverse, last
 from .pca import PCA
-from .samplers import ddim
 from .sphere import lengths, rows, slerp
-from .steps import last
 from .text import Text
 from .unclip import Settings, UnCLIP
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .device import free_on, free_ram
+from .common import Stage, free_on, free_ram
 from .plan import LazyStage, fill, network_of
-from .stage import Stage
 
 MODES = ("resident", "offload", "disk")  # fastest first
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from .clip import CLIP, CLIPConfig
 from .decoder import Decoder, DecoderConfig
 from .layouts import Part, Table, check, read_tensors, rename
+from .networks import UNetConfig
 from .prior import DiffusionPrior, PriorConfig
-from .unet import UNetConfig
 from .upsampler import Upsampler, UpsamplerConfig
 
 FILES = {

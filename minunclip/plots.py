@@ -13,9 +13,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .files import DATA
-from .images import to_pil
-from .steps import Step
+from .common import DATA, to_pil
+from .diffusion import Step
 from .unclip import Drawing
 
 GAP, MARGIN = 8, 6  # pixels between pictures, and around them

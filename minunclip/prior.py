@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from .diffusion import Denoiser, Diffusion, DiffusionConfig
-from .samplers import SAMPLERS, Step, guided
-from .stage import Stage
+from .common import Stage
+from .diffusion import SAMPLERS, Denoiser, Diffusion, DiffusionConfig, Step, guided
+from .networks import KeyValue, Transformer, causal_mask, timestep_embedding
 from .text import Text
-from .transformer import KeyValue, Transformer, causal_mask, timestep_embedding
 
 STEP_TOKENS = 3  # t, the noised z_i, the query
 

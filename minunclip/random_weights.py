@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from .clip import CLIP, CLIPConfig
+from .common import Stage
 from .decoder import Decoder, DecoderConfig
 from .diffusion import DiffusionConfig
 from .layouts import Table, reverse, split_qkv, translate
+from .networks import UNetConfig
 from .original import Sizes
 from .plan import Weightless, network_of
 from .prior import DiffusionPrior, PriorConfig
 from .released import CLIP_IMAGE, CLIP_TEXT, DIFFUSERS, PRIOR, PROJECTIONS, TRANSFORMERS, UNET
-from .stage import Stage
-from .unet import UNetConfig
 from .upsampler import Upsampler, UpsamplerConfig
 
 # Karlo's shape and its sides of 64 and 256 pixels, but narrow.

@@ -15,8 +15,8 @@ from .clip import CLIP, CLIPConfig
 from .decoder import Decoder, DecoderConfig
 from .diffusion import DiffusionConfig
 from .layouts import Part, Source, Table
+from .networks import UNetConfig
 from .prior import DiffusionPrior, PriorConfig
-from .unet import UNetConfig
 from .upsampler import Upsampler, UpsamplerConfig
 
 # -- names: (theirs, ours), whole words between the dots of a tensor's name; `*` is any number -----------------

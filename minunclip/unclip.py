@@ -14,12 +14,10 @@ import torch
 from torch import Tensor
 
 from .clip import CLIP
+from .common import Stream, streamed
 from .decoder import Decoder
-from .diffusion import Denoiser
+from .diffusion import SAMPLERS, Denoiser, Step, noise_stream
 from .prior import Prior
-from .samplers import SAMPLERS
-from .steps import Step, noise_stream
-from .stream import Stream, streamed
 from .text import Text
 from .upsampler import Upsampler
 

@@ -13,11 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .diffusion import Denoiser, Diffusion, DiffusionConfig
-from .samplers import SAMPLERS
-from .stage import Stage
-from .steps import Step
-from .unet import UNet, UNetConfig
+from .common import Stage
+from .diffusion import SAMPLERS, Denoiser, Diffusion, DiffusionConfig, Step
+from .networks import UNet, UNetConfig
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
+from .diffusion import Step
 from .download import Release, cache_of, check_room, unreachable
-from .steps import Step
 
 REPOSITORY = "stabilityai/stable-diffusion-x4-upscaler"
 COMMIT = "572c99286543a273bfd17fac263db5a77be12c4c"

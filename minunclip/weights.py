@@ -10,10 +10,9 @@ import torch
 from . import original, released
 from .ar_prior import ARPrior
 from .clip import CLIP
+from .common import SHIPPED, keep_freed_memory, verify, weights_folder
 from .decoder import Decoder
-from .device import keep_freed_memory
 from .download import RELEASES, fetch, release_of
-from .files import SHIPPED, verify, weights_folder
 from .memory import OneAtATime, choose
 from .plan import LazyStage
 from .prior import DiffusionPrior

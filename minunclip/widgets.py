@@ -14,7 +14,7 @@ from ipywidgets import jslink
 from PIL import Image
 from torch import Tensor
 
-from .images import to_pil
+from .common import to_pil
 from .plots import Picture, show
 from .unclip import UnCLIP
 

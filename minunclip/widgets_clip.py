@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from .clip import CLIP
-from .images import to_pil
+from .common import to_pil
 from .plots import GAP, INK, MARGIN, Picture
 from .widgets import Explorer, StillBox, paged, stacked
 

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from .decoder import Condition
-from .guidance import guided
+from .diffusion import ddim, generators, guided, last, noise_stream
 from .plots import Picture, show
-from .samplers import ddim
-from .steps import generators, last, noise_stream
 from .text import Text
 from .unclip import UnCLIP
 from .widgets import Live, StillBox, knob, paged, stacked

@@ -9,13 +9,11 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from .diffusion import SCHEDULES, Denoiser, Diffusion, DiffusionConfig
+from .common import to_pil
+from .diffusion import SCHEDULES, Denoiser, Diffusion, DiffusionConfig, ddim, last
 from .figures import COLOURS, DASHES
-from .images import to_pil
 from .plane import Panel, fill, lattice
 from .plots import Picture, plotted
-from .samplers import ddim
-from .steps import last
 from .widgets import Live, StillBox, knob, paged, stacked
 
 DIFFUSIONS = {name: Diffusion(DiffusionConfig(schedule=name)) for name in SCHEDULES}

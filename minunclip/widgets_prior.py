@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .common import to_pil
 from .figures import COLOURS
-from .images import to_pil
 from .manipulations import as_image_embedding, decode
 from .pca import PCA
 from .plane import small

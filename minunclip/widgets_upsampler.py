@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .diffusion import ddim, generators, last, noise_stream
 from .metrics import psnr
 from .plots import Picture, show
-from .samplers import ddim
-from .steps import generators, last, noise_stream
 from .training.degrade import blur, jpeg
 from .upsampler import Upsampler, upsample
 from .widgets import Live, StillBox, knob, light, paged

@@ -22,7 +22,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
-from minunclip.files import write_text
+from minunclip.common import write_text
 from minunclip.plots import COSTS, cost_table
 
 HERE = Path(__file__).parent

@@ -5,9 +5,9 @@ import torch
 from helpers import normal, random_text, randomise
 
 from minunclip.ar_prior import ARPrior, ARPriorConfig
-from minunclip.samplers import generators, noise_stream
+from minunclip.diffusion import generators, noise_stream
+from minunclip.networks import causal_mask
 from minunclip.text import Text
-from minunclip.transformer import causal_mask
 
 TINY = ARPriorConfig(
     z_width=10, text_width=20, context=11, components=6, buckets=16, dot_buckets=8, width=32, layers=3, heads=2

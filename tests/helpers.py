@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from minunclip.clip import CLIP, CLIPConfig
+from minunclip.common import sha256
 from minunclip.decoder import Decoder, DecoderConfig
 from minunclip.diffusion import DiffusionConfig
 from minunclip.judge import Judge, JudgeConfig
+from minunclip.networks import UNetConfig
 from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.scenes import VOCABULARY
-from minunclip.stage import sha256
 from minunclip.text import Text
 from minunclip.unclip import Settings, UnCLIP
-from minunclip.unet import UNetConfig
 from minunclip.upsampler import Upsampler, UpsamplerConfig
 
 TINY_CLIP = CLIPConfig(
@@ -96,7 +96,7 @@ def tiny_folder(path: Path) -> Path:
 
 def ship(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Make the library take the weights in `folder` for the shipped ones."""
-    for module in ("stage", "weights"):
+    for module in ("common.files", "common.stage", "weights"):
         monkeypatch.setattr(f"minunclip.{module}.weights_folder", lambda name: folder)
 
 

@@ -4,7 +4,7 @@ from itertools import islice
 
 import torch
 
-from minunclip.samplers import generators, noise_stream
+from minunclip.diffusion import generators, noise_stream
 
 PREDICTION = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 SHAPE = (2, 3, 4, 4)

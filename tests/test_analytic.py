@@ -8,9 +8,9 @@ from helpers import normal
 from solver_helpers import MU, S, gaussian, network, process
 from torch.testing import assert_close
 
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import analytic, ddpm, optimal_variance
-from minunclip.steps import generators, last, noise_stream, rows_mean, timesteps
+from minunclip.diffusion import Diffusion, DiffusionConfig, ddpm, generators, last, noise_stream, timesteps
+from minunclip.diffusion.samplers import analytic, optimal_variance
+from minunclip.diffusion.steps import rows_mean
 
 
 def variance_of_a_gaussian(diffusion: Diffusion, t: int, t_prev: int) -> float:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minunclip.ar_prior import ARPrior, ARPriorConfig, dot
+from minunclip.networks import causal_mask
 from minunclip.pca import PCA
 from minunclip.text import Text
-from minunclip.transformer import causal_mask
 
 # ---- tokens
 

@@ -21,7 +21,7 @@ from minunclip.scenes import (
     full_statement,
     phrase,
     state,
-)  # fmt: skip
+)
 from minunclip.scenes.captions import BACKGROUND_WORDS, RELATION_WORDS, SIZE_WORDS, STYLE_PREFIX, STYLE_SUFFIX
 from minunclip.scenes.facts import LAYOUTS, OPPOSITE
 

@@ -9,8 +9,8 @@ from unet_helpers import TINY, TOLERANCE, diffusers_decoder, renamed
 
 from minunclip.decoder import Decoder, DecoderConfig
 from minunclip.diffusion import DiffusionConfig
+from minunclip.networks import UNetConfig
 from minunclip.text import Text
-from minunclip.unet import UNetConfig
 
 CONFIG = DecoderConfig(unet=TINY, size=16, z_width=20, text_width=20)
 RENAMES = {

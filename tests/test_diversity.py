@@ -10,15 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from minunclip.diversity import (
-    complete,
-    diversity,
-    effective_number,
-    entropies,
-    entropy,
-    open_facts,
-    open_style,
-)
+from minunclip.diversity import complete, diversity, effective_number, entropies, entropy, open_facts, open_style
 from minunclip.metrics import everything
 from minunclip.scenes import BACKGROUNDS, SIZES, STYLES, Scene, Scenes, Statement, Thing
 

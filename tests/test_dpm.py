@@ -11,10 +11,8 @@ from sampler_helpers import PREDICTION
 from solver_helpers import MEANS, STDS, WEIGHTS, mixture, network, process
 from torch import Tensor
 
-from minunclip import steps
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import ddim, dpm, last
-from minunclip.steps import timesteps
+from minunclip.diffusion import Diffusion, DiffusionConfig, ddim, last, steps, timesteps
+from minunclip.diffusion.samplers import dpm
 
 # -- DPM-Solver++(2M) against diffusers ----------------------------------------------------------------------
 

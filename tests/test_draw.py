@@ -11,7 +11,7 @@ from PIL import Image
 
 from minunclip.__main__ import build_parser, main
 from minunclip.commands import draw
-from minunclip.samplers import SAMPLERS
+from minunclip.diffusion import SAMPLERS
 from minunclip.text import CutWarning
 from minunclip.unclip import UnCLIP
 

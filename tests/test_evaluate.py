@@ -8,7 +8,7 @@ from helpers import normal, randomise, tiny_cascade, tiny_folder
 
 from minunclip.bench import Bench
 from minunclip.commands import evaluate, model_card
-from minunclip.files import STAGES, sha256, write_text
+from minunclip.common import STAGES, sha256, write_text
 from minunclip.judge import Judge, JudgeConfig
 from minunclip.scenes import Scenes
 from minunclip.statistics import Share

@@ -5,9 +5,8 @@ import torch
 from sampler_helpers import network, recorded
 from torch.testing import assert_close
 
-from minunclip import samplers
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import ddim, guided, guided_within, last
+from minunclip.diffusion import Diffusion, DiffusionConfig, ddim, guided, last, samplers
+from minunclip.diffusion.guidance import guided_within
 
 
 def halves(uncond, cond, seen=None):

@@ -6,11 +6,7 @@ from helpers import normal
 from solver_helpers import MU, S, gaussian, network, process
 from torch import Tensor
 
-from minunclip import inversion
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.inversion import ddim_inverse
-from minunclip.samplers import ddim, last
-from minunclip.steps import timesteps
+from minunclip.diffusion import Diffusion, DiffusionConfig, ddim, ddim_inverse, inversion, last, timesteps
 
 
 def round_trip(diffusion: Diffusion, denoiser, x_0: Tensor, n: int, corrections: int) -> float:

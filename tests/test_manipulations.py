@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 import minunclip
 from minunclip import manipulations
+from minunclip.diffusion import Step
 from minunclip.manipulations import (
     Latent,
     as_image_embedding,
@@ -24,10 +25,9 @@ from minunclip.manipulations import (
     probe,
     text_diff,
     three_ways,
-)  # fmt: skip
+)
 from minunclip.pca import PCA
 from minunclip.scenes import Scenes
-from minunclip.steps import Step
 from minunclip.unclip import UnCLIP
 
 CAPTIONS = ["a red star", "a big blue fish above a small green moon"]

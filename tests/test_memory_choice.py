@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from minunclip import memory
-from minunclip.device import best_dtype, free_ram
+from minunclip.common import best_dtype, free_ram
 from minunclip.memory import MODES, choose
 
 # -- the choice ------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def test_a_gpu_computes_in_half_precision(monkeypatch, able, dtype):
 
 
 def test_a_container_may_have_less_than_the_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr("minunclip.device.psutil.virtual_memory", lambda: SimpleNamespace(available=64 * GB))
+    monkeypatch.setattr("minunclip.common.device.psutil.virtual_memory", lambda: SimpleNamespace(available=64 * GB))
     assert free_ram(tmp_path / "none") == 64 * GB
     (tmp_path / "memory.max").write_text("max\n")
     assert free_ram(tmp_path) == 64 * GB

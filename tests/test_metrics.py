@@ -8,16 +8,7 @@ from helpers import TINY_CLIP, normal, randomise
 
 from minunclip import metrics
 from minunclip.clip import CLIP
-from minunclip.metrics import (
-    _with,
-    everything,
-    fidelity,
-    judge_accuracy,
-    psnr,
-    same_facts,
-    true_facts,
-    zero_shot,
-)
+from minunclip.metrics import _with, everything, fidelity, judge_accuracy, psnr, same_facts, true_facts, zero_shot
 from minunclip.scenes import FACTS, RELATIONS, Scene, Scenes, Statement, Thing
 from minunclip.statistics import Share
 

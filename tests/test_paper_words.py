@@ -14,7 +14,7 @@ from paper_helpers import FEW, tiny_study, told
 from PIL import ImageFont
 
 from minunclip.ar_prior import ARPrior, ARPriorConfig
-from minunclip.files import sha256
+from minunclip.common import sha256
 from minunclip.paper import binding, rivals, typography
 from minunclip.paper.study import Study, Variety
 from minunclip.scenes import HELD_OUT, KINDS, Scene, Thing

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from open_clip.transform import image_transform
 from PIL import Image
 
-from minunclip.images import for_clip, for_decoder, read_picture, square
+from minunclip.common import for_clip, for_decoder, read_picture
+from minunclip.common.images import square
 
 
 def noise(width, height, seed=0):

@@ -5,9 +5,9 @@ import torch
 from diffusers import PriorTransformer
 from helpers import normal, random_text, randomise, relative_error
 
+from minunclip.networks import causal_mask, timestep_embedding
 from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.text import Text
-from minunclip.transformer import causal_mask, timestep_embedding
 
 TOLERANCE = 5e-6  # relative root-mean-square error in float32
 TINY = PriorConfig(z_width=20, text_width=20, context=11, width=32, layers=3, heads=2)

@@ -7,7 +7,7 @@ import torch
 from helpers import randomise
 
 from minunclip.clip import CLIP
-from minunclip.files import STAGES
+from minunclip.common import STAGES
 from minunclip.scenes import Scenes
 from minunclip.training import TrainConfig, batches, drop, embeddings, encoded, recipe_for
 from minunclip.training.recipes import ClipRecipe, random_timesteps

@@ -11,7 +11,7 @@ from train_helpers import CONFIG
 from minunclip.clip import CLIP
 from minunclip.commands import train as command
 from minunclip.commands.train import run, shortened
-from minunclip.files import read
+from minunclip.common import read
 from minunclip.training import TrainConfig, Trainer, batches
 from minunclip.training.recipes import ClipRecipe
 

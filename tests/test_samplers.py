@@ -9,11 +9,18 @@ from diffusers.schedulers.scheduling_unclip import UnCLIPScheduler
 from sampler_helpers import PREDICTION, SHAPE, network, recorded
 from torch.testing import assert_close
 
-from minunclip import samplers
-from minunclip import steps as steps_module
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import ddim, ddpm, generators, last, noise_stream
-from minunclip.steps import timesteps
+from minunclip.diffusion import (
+    Diffusion,
+    DiffusionConfig,
+    ddim,
+    ddpm,
+    generators,
+    last,
+    noise_stream,
+    samplers,
+    timesteps,
+)
+from minunclip.diffusion import steps as steps_module
 
 # -- noise ---------------------------------------------------------------------------------------------------
 

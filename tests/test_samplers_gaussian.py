@@ -4,9 +4,7 @@ import pytest
 import torch
 from sampler_helpers import recorded
 
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import ddim, ddpm, generators, last, noise_stream
-from minunclip.steps import timesteps
+from minunclip.diffusion import Diffusion, DiffusionConfig, ddim, ddpm, generators, last, noise_stream, timesteps
 
 
 def gaussian_denoiser(diffusion: Diffusion, mu: float, s: float, steps: int):

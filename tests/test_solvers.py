@@ -5,9 +5,8 @@ import torch
 from helpers import tiny_cascade
 from solver_helpers import MEANS, STDS, WEIGHTS, mixture, process
 
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.samplers import SAMPLERS, analytic, ddpm, generators, last, noise_stream
-from minunclip.steps import timesteps
+from minunclip.diffusion import SAMPLERS, Diffusion, DiffusionConfig, ddpm, generators, last, noise_stream, timesteps
+from minunclip.diffusion.samplers import analytic
 from minunclip.unclip import Settings
 
 # -- all samplers on the mixture -----------------------------------------------------------------------------

@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 
 import minunclip
 from minunclip.clip import CLIP, CLIPConfig
+from minunclip.common import STAGES, read, sha256, verify, weights_folder
+from minunclip.common.stage import config_from
 from minunclip.decoder import Decoder
-from minunclip.files import STAGES, read, sha256, verify, weights_folder
 from minunclip.judge import Judge, JudgeConfig
 from minunclip.prior import DiffusionPrior
-from minunclip.stage import config_from
 from minunclip.upsampler import Upsampler
 
 KINDS = {
@@ -149,7 +149,7 @@ def test_a_failing_save_leaves_nothing_behind(prior, tmp_path, monkeypatch):
         path.write_bytes(b"half of it")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("minunclip.stage.save_file", full)
+    monkeypatch.setattr("minunclip.common.stage.save_file", full)
     with pytest.raises(OSError, match="no space left"):
         prior.save(tmp_path / "prior.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -158,7 +158,7 @@ def test_a_failing_save_leaves_nothing_behind(prior, tmp_path, monkeypatch):
 def test_a_failing_save_keeps_the_old_file(prior, tmp_path, monkeypatch):
     path = prior.save(tmp_path / "prior.safetensors")
     before = sha256(path)
-    monkeypatch.setattr("minunclip.files.os.replace", lambda *paths: (_ for _ in ()).throw(OSError("denied")))
+    monkeypatch.setattr("minunclip.common.files.os.replace", lambda *paths: (_ for _ in ()).throw(OSError("denied")))
     prior.std.fill_(1)
     with pytest.raises(OSError, match="denied"):
         prior.save(path)

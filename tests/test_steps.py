@@ -8,7 +8,7 @@ from diffusers.schedulers.scheduling_unclip import UnCLIPScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minunclip.steps import timesteps
+from minunclip.diffusion import timesteps
 
 
 @pytest.mark.parametrize("steps", [2, 3, 7, 15, 25, 27, 50, 64, 250, 999, 1000])

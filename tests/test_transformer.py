@@ -5,8 +5,8 @@ import torch
 from helpers import normal, random_text, randomise
 from torch import nn
 
+from minunclip.networks import Attention, QuickGELU, Transformer, causal_mask, timestep_embedding
 from minunclip.text import Text
-from minunclip.transformer import Attention, QuickGELU, Transformer, causal_mask, timestep_embedding
 
 WIDTH, HEADS, LAYERS = 24, 3, 2
 EXACT = {"rtol": 1e-5, "atol": 1e-6}

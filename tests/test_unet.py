@@ -7,7 +7,7 @@ from helpers import normal, randomise, relative_error
 from torch import nn
 from unet_helpers import TINY, TINY_SR, TOLERANCE, diffusers_decoder, diffusers_super_resolution, renamed
 
-from minunclip.unet import AttentionBlock, UNet, UNetConfig
+from minunclip.networks import AttentionBlock, UNet, UNetConfig
 
 
 @pytest.fixture(scope="module")

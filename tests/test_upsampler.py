@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from unet_helpers import TINY_SR, TOLERANCE, diffusers_super_resolution, renamed
 
 from minunclip.diffusion import DiffusionConfig
+from minunclip.networks import UNetConfig
 from minunclip.training import degrade
-from minunclip.unet import UNetConfig
 from minunclip.upsampler import PAPER_1024, Upsampler, UpsamplerConfig, upsample
 
 CONFIG = UpsamplerConfig(unet=TINY_SR, size=32, low_size=8, last_step_unet=True)

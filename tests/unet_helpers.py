@@ -2,7 +2,7 @@
 
 from diffusers import UNet2DConditionModel, UNet2DModel
 
-from minunclip.unet import UNetConfig
+from minunclip.networks import UNetConfig
 
 TOLERANCE = 5e-6  # relative root-mean-square error in float32
 TINY = UNetConfig(

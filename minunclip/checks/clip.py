@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import Tensor
 
 from .. import clip
-from ..transformer import causal_mask
+from ..networks import causal_mask
 from .core import exercise, normal
 
 

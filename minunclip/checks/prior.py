@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion import cosine_betas
-from ..transformer import causal_mask
+from ..networks import causal_mask
 from ..unclip import best_of
 from .core import exercise, normal
 

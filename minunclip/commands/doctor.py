@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .. import files
+from ..common import files
 
 PACKAGES = ("torch", "einops", "numpy", "pillow", "safetensors", "matplotlib", "ipywidgets", "jupyterlab",
             "open_clip_torch", "huggingface_hub", "nbval", "psutil", "tqdm")  # fmt: skip
@@ -47,7 +47,7 @@ def torch_works() -> str:
 def device() -> str:
     import torch
 
-    from ..device import best_device
+    from ..common import best_device
 
     found = best_device()
     if found.type != "cuda":
@@ -83,7 +83,7 @@ def disk() -> str:
 
 
 def profile() -> str:
-    from ..device import best_device
+    from ..common import best_device
 
     return f"MINUNCLIP_PROFILE={'gpu' if best_device().type == 'cuda' else 'cpu'}"
 

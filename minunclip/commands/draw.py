@@ -13,9 +13,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..device import best_device, best_dtype
-from ..files import SHIPPED
-from ..images import save_png, to_pil
+from ..common import SHIPPED, best_device, best_dtype, save_png, to_pil
 from ..plots import show
 from ..text import CutWarning
 from ..unclip import Drawing, Settings, UnCLIP

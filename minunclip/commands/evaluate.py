@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from ..bench import Bench, renders
-from ..device import best_device
-from ..files import DATA, machine, write_text
+from ..common import DATA, best_device, machine, write_text
 from ..judge import Judge
 from ..manipulations import decode
 from ..metrics import fidelity, judge_accuracy, psnr, same_facts, zero_shot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..files import STAGES, read, sha256, weights_folder
+from ..common import STAGES, read, sha256, weights_folder
 from ..scenes import BACKGROUNDS, COLOURS, KINDS, STYLES
 
 TEXT = """# The shipped weights

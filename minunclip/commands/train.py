@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from ..clip import CLIP
-from ..files import DATA, write_text
+from ..common import DATA, write_text
 from ..training import Recipe, TrainConfig, Trainer, batches, recipe_for
 from ..training.recipes import NEED_CLIP
 

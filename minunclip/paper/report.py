@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..files import DATA
+from ..common import DATA
 from ..plots import Picture
 from .runner import table_of
 

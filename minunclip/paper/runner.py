@@ -15,8 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..files import weights_folder, write_text
-from ..images import save_png
+from ..common import save_png, weights_folder, write_text
 from ..plots import Picture
 from ..statistics import Estimate, Share
 

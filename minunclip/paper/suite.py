@@ -11,9 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ..bench import Bench
-from ..device import best_device
-from ..files import DATA, machine, write_text
-from ..images import save_png
+from ..common import DATA, best_device, machine, save_png, write_text
 from ..judge import Judge
 from ..scenes import Scenes
 from ..weights import load

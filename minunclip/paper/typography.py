@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ..clip import CLIP
-from ..images import to_pil
+from ..common import to_pil
 from ..plots import Picture, show
 from ..scenes import KINDS, Item, Scene, full_statement, phrase, with_fact
 from ..statistics import Share, average

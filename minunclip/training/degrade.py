@@ -15,7 +15,7 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from ..images import to_uint8
+from ..common import to_uint8
 
 
 def random_crop(

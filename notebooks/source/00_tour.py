@@ -13,7 +13,7 @@ import torch
 
 import minunclip
 from minunclip import plots
-from minunclip.device import best_device
+from minunclip.common import best_device
 from minunclip.judge import Judge
 from minunclip.metrics import true_facts
 from minunclip.scenes import Statement, Thing
@@ -378,6 +378,6 @@ print(share_true(decoder_steps=5))
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2 for the method, 2.1 for the decoder and
 #   the upsamplers, 2.2 for the prior, section 5 for what was measured.
 # - The code: [unclip.py](../minunclip/unclip.py) is the way you just took,
-#   [samplers.py](../minunclip/samplers.py) holds the steps and the guidance, [scenes/](../minunclip/scenes) is the toy
+#   [diffusion/samplers.py](../minunclip/diffusion/samplers.py) holds the steps and the guidance, [scenes/](../minunclip/scenes) is the toy
 #   world.
 # - What these weights can and cannot do, with numbers: [data/README.md](../data/README.md).

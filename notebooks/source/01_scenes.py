@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from minunclip import checks, plots
 from minunclip.commands.train import shortened
-from minunclip.device import best_device
+from minunclip.common import best_device
 from minunclip.diversity import entropy
 from minunclip.judge import ABSENT, Judge, heads, labels
 from minunclip.metrics import fidelity, judge_accuracy, same_facts
@@ -205,7 +205,7 @@ plots.show(stars, ["centre inside?", "coverage"], title="a star of 24 x 24 pixel
 
 # %% [markdown]
 # Everything in a scene is drawn like this. The library's version of the formula is `Canvas.inside` in
-# [render.py](../minunclip/scenes/render.py). So the small picture should look like the large one, shrunk. We
+# [scenes/render.py](../minunclip/scenes/render.py). So the small picture should look like the large one, shrunk. We
 # average each 4 x 4 pixels of the large one and compare with the small one. For scale: how far away is the same scene
 # with another seed, whose things have moved a little? Colours go from -1 to 1.
 
@@ -755,8 +755,8 @@ plots.show(before_and_after, [names[0], "the change, 16 times as strong", names[
 #
 # ## Where to read on
 #
-# - The code: [facts.py](../minunclip/scenes/facts.py), [render.py](../minunclip/scenes/render.py),
-#   [captions.py](../minunclip/scenes/captions.py), [judge.py](../minunclip/judge.py) and
+# - The code: [scenes/facts.py](../minunclip/scenes/facts.py), [scenes/render.py](../minunclip/scenes/render.py),
+#   [scenes/captions.py](../minunclip/scenes/captions.py), [judge.py](../minunclip/judge.py) and
 #   [metrics.py](../minunclip/metrics.py).
 # - The judge's accuracy on thousands of renders: [data/README.md](../data/README.md).
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 5.2 measures with people as judges, section

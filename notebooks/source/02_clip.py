@@ -20,16 +20,16 @@ from einops import rearrange
 from minunclip import checks, plots
 from minunclip.clip import CLIP, CLIPConfig, TextEncoder, contrastive_loss
 from minunclip.commands.train import shortened
-from minunclip.device import best_device
+from minunclip.common import best_device
 from minunclip.judge import labels
 from minunclip.metrics import zero_shot
+from minunclip.networks import Attention, Block, causal_mask, timestep_embedding
 from minunclip.pca import PCA
 from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, phrase, render, to_tensor
 from minunclip.scenes.facts import draw_thing
 from minunclip.statistics import Share
 from minunclip.training import TrainConfig, Trainer, batches, collate
 from minunclip.training.recipes import ClipRecipe
-from minunclip.transformer import Attention, Block, causal_mask, timestep_embedding
 from minunclip.widgets_clip import SimilarityExplorer, similarity_grid
 
 # %%
@@ -116,7 +116,7 @@ for word, answer in zip(words, answers, strict=True):
 #
 # $$\text{Attention}(q, k, v) = \text{softmax}\!\left(\frac{q\,k^\top}{\sqrt d}\right) v$$
 #
-# PyTorch has it as a function, which is what our [transformer.py](../minunclip/transformer.py) calls:
+# PyTorch has it as a function, which is what our [networks/transformer.py](../minunclip/networks/transformer.py) calls:
 
 # %% tags=["nbval-check-output"]
 torch.testing.assert_close(F.scaled_dot_product_attention(q, k, v), answers)
@@ -1010,8 +1010,8 @@ plots.picture_map(album_images[:100], x_y, "principal axis 1", "principal axis 2
 #
 # ## Where to read on
 #
-# - The code: [transformer.py](../minunclip/transformer.py), [clip.py](../minunclip/clip.py), the recipe in
-#   [recipes.py](../minunclip/recipes.py), and the families in [dataset.py](../minunclip/scenes/dataset.py).
+# - The code: [networks/transformer.py](../minunclip/networks/transformer.py), [clip.py](../minunclip/clip.py), the recipe in
+#   [recipes.py](../minunclip/recipes.py), and the families in [scenes/dataset.py](../minunclip/scenes/dataset.py).
 # - The accuracy of the shipped CLIP on a thousand captions: [data/README.md](../data/README.md).
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2 for what CLIP is used for, section 2.2
 #   for the axes, section 7 for its limits, Appendix C for the sizes. It trains CLIP with the optimiser *SAM*, which

@@ -20,15 +20,22 @@ from torch import nn
 import minunclip
 from minunclip import checks, plots
 from minunclip.clip import CLIP
-from minunclip.device import best_device
-from minunclip.diffusion import Diffusion, DiffusionConfig
+from minunclip.common import best_device
+from minunclip.diffusion import (
+    Diffusion,
+    DiffusionConfig,
+    ddim,
+    ddpm,
+    generators,
+    guided,
+    last,
+    noise_stream,
+    timesteps,
+)
+from minunclip.networks import UNet, UNetConfig, timestep_embedding
 from minunclip.plane import Panel, lattice, plane
-from minunclip.samplers import ddim, ddpm, generators, guided, last, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
-from minunclip.steps import timesteps
 from minunclip.training import TrainConfig, Trainer
-from minunclip.transformer import timestep_embedding
-from minunclip.unet import UNet, UNetConfig
 from minunclip.widgets_diffusion import FieldExplorer, NoiseExplorer, field_grid, noise_grid
 
 # %%
@@ -1285,7 +1292,7 @@ for name, changed in changes.items():
 #
 # ## Where to read on
 #
-# - The code: [diffusion.py](../minunclip/diffusion.py) is sections 1 to 3, [samplers.py](../minunclip/samplers.py) and
+# - The code: [diffusion/process.py](../minunclip/diffusion/process.py) is sections 1 to 3, [diffusion/samplers.py](../minunclip/diffusion/samplers.py) and
 #   [solvers.py](../minunclip/solvers.py) sections 5 and 7. Their tests compare them with diffusers, step by step.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.1 for guidance and for what is dropped in
 #   training, Appendix C and Table 3 for schedules, steps and the 17.2.

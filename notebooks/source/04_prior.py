@@ -17,20 +17,20 @@ import torch.nn.functional as F
 
 import minunclip
 from minunclip import checks, plots
-from minunclip.device import best_device
+from minunclip.common import best_device
+from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.distances import inside
 from minunclip.diversity import complete
 from minunclip.judge import Judge
 from minunclip.manipulations import as_image_embedding, decode
 from minunclip.metrics import fidelity
+from minunclip.networks import timestep_embedding
 from minunclip.prior import DiffusionPrior, PriorConfig
-from minunclip.samplers import ddim, generators, last, noise_stream
 from minunclip.scenes import Scenes, Statement, Thing, render, to_tensor
 from minunclip.statistics import Share
 from minunclip.text import Text
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes import PriorRecipe
-from minunclip.transformer import timestep_embedding
 from minunclip.unclip import best_of
 from minunclip.widgets_prior import PriorExplorer, fit, prior_grid, variety
 

@@ -18,19 +18,19 @@ import torch.nn.functional as F
 import minunclip
 from minunclip import checks, manipulations, plots
 from minunclip.ar_prior import ARPrior, dot
-from minunclip.device import best_device
+from minunclip.common import best_device
+from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.distances import inside
 from minunclip.judge import Judge
 from minunclip.metrics import fidelity
+from minunclip.networks import causal_mask
 from minunclip.paper.binding import pair_of
 from minunclip.pca import PCA
 from minunclip.plane import Panel, plane
-from minunclip.samplers import ddim, generators, last, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.statistics import Share
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes.ar_prior import ARPriorRecipe, hide
-from minunclip.transformer import causal_mask
 from minunclip.unclip import UnCLIP, best_of
 from minunclip.widgets_prior import PriorExplorer, fit, prior_grid, variety
 

@@ -21,19 +21,26 @@ from torch.utils.flop_counter import FlopCounterMode
 # %%
 import minunclip
 from minunclip import checks, plots
+from minunclip.common import best_device
 from minunclip.decoder import Condition, DecoderConfig
-from minunclip.device import best_device
-from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.gaussian import gaussian_kl, log_likelihood_8bit
+from minunclip.diffusion import (
+    Diffusion,
+    DiffusionConfig,
+    ddim,
+    ddpm,
+    gaussian_kl,
+    generators,
+    last,
+    log_likelihood_8bit,
+    noise_stream,
+    timesteps,
+)
 from minunclip.judge import Judge
 from minunclip.metrics import same_facts
-from minunclip.samplers import ddim, ddpm, generators, last, noise_stream
+from minunclip.networks import AttentionBlock, ResBlock, UNet, UNetConfig, timestep_embedding
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
-from minunclip.steps import timesteps
 from minunclip.training import TrainConfig, Trainer, batches, drop, encode
 from minunclip.training.recipes import DecoderRecipe, random_timesteps
-from minunclip.transformer import timestep_embedding
-from minunclip.unet import AttentionBlock, ResBlock, UNet, UNetConfig
 from minunclip.whitening import Whitening, centre_and_spread
 from minunclip.widgets_decoder import DecoderExplorer, decoded_grid
 
@@ -389,7 +396,7 @@ for patch in (1, 2, 4):
 # The price is paid in detail: a patch of 4 x 4 pixels has 48 numbers, and they all have to go through one position.
 # Neither GLIDE nor the paper does so; they have larger computers. (Our decoder predicts $v$, and in little noise its
 # estimate of $x_0$ leans on $x_t$ itself, so that the network need not pass every pixel on: `solve` in
-# [diffusion.py](../minunclip/diffusion.py).)
+# [diffusion/process.py](../minunclip/diffusion/process.py).)
 #
 # ## 4. Attention over caption and picture
 #
@@ -1093,8 +1100,8 @@ plots.bars({"the originals": grain(originals[:6])} | {name: grain(images) for na
 #
 # ## Where to read on
 #
-# - The code: [unet.py](../minunclip/unet.py) is sections 2 to 4, [decoder.py](../minunclip/decoder.py) section 5,
-#   [diffusion.py](../minunclip/diffusion.py) section 6, [recipes.py](../minunclip/recipes.py) section 7. Their tests
+# - The code: [networks/unet.py](../minunclip/networks/unet.py) is sections 2 to 4, [decoder.py](../minunclip/decoder.py) section 5,
+#   [diffusion/process.py](../minunclip/diffusion/process.py) section 6, [recipes.py](../minunclip/recipes.py) section 7. Their tests
 #   compare the network with diffusers', weight by weight.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.1 for the decoder, 5.1 for what happens
 #   without a prior, Appendix C and Table 3 for sizes and steps.

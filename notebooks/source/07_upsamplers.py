@@ -16,11 +16,11 @@ import torch.nn.functional as F
 
 import minunclip
 from minunclip import checks, plots
-from minunclip.device import best_device
+from minunclip.common import best_device
+from minunclip.diffusion import ddim, generators, noise_stream
 from minunclip.judge import Judge
 from minunclip.metrics import psnr, same_facts
 from minunclip.plane import small as fewer_bytes
-from minunclip.samplers import ddim, generators, noise_stream
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, degrade
 from minunclip.training.recipes import UpsamplerRecipe, diffusion_loss

@@ -16,7 +16,8 @@ from IPython.display import Markdown
 import minunclip
 from minunclip import checks, plots
 from minunclip.bench import Bench, renders
-from minunclip.device import best_device
+from minunclip.common import best_device
+from minunclip.diffusion import SAMPLERS, generators, last, noise_stream
 from minunclip.distances import frechet_distance
 from minunclip.diversity import effective_number
 from minunclip.judge import Judge
@@ -26,7 +27,6 @@ from minunclip.paper.rivals import with_ar_prior
 from minunclip.paper.runner import table_of
 from minunclip.paper.study import QUICK, Study, all_true
 from minunclip.paper.tradeoff import equal_fidelity, possible
-from minunclip.samplers import SAMPLERS, generators, last, noise_stream
 from minunclip.scenes import BACKGROUNDS, STYLES, Item, Scene, Scenes, Statement, Thing, render, to_tensor
 from minunclip.statistics import Share, bootstrap, resamples
 from minunclip.unclip import best_of

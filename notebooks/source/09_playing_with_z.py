@@ -17,7 +17,8 @@ import minunclip
 from minunclip import checks, manipulations, plots
 from minunclip import widgets_play as play
 from minunclip.bench import renders
-from minunclip.device import best_device
+from minunclip.common import best_device
+from minunclip.diffusion import timesteps
 from minunclip.judge import Judge
 from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, invert, probe, text_diff, turn
 from minunclip.metrics import psnr, same_facts
@@ -28,7 +29,6 @@ from minunclip.pca import PCA
 from minunclip.scenes import KINDS, Scene, Scenes, Thing, render, to_tensor
 from minunclip.sphere import slerp
 from minunclip.statistics import Share
-from minunclip.steps import timesteps
 from minunclip.training import embeddings
 from minunclip.widgets_cascade import crossed, light
 

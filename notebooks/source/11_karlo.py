@@ -28,25 +28,24 @@ from torch.utils.flop_counter import FlopCounterMode
 import minunclip
 from minunclip import checks, plots
 from minunclip.clip import CLIP
+from minunclip.common import best_device, best_dtype, for_clip, for_decoder, read_picture
 from minunclip.decoder import Decoder
-from minunclip.device import best_device, best_dtype
+from minunclip.diffusion import ddpm, generators, last, noise_stream
 from minunclip.download import RELEASES, cached
-from minunclip.images import for_clip, for_decoder, read_picture
 
 # %%
 from minunclip.layouts import translate
 from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
 from minunclip.memory import MODES
+from minunclip.networks import QuickGELU, causal_mask, timestep_embedding
 from minunclip.openai_clip import load_openai_clip
 from minunclip.original import DEFAULT
 from minunclip.plan import LazyStage, Weightless, network_of
 from minunclip.prior import DiffusionPrior
 from minunclip.random_weights import write_karlo
 from minunclip.released import PRIOR, prior_part
-from minunclip.samplers import ddpm, generators, last, noise_stream
 from minunclip.scenes import Scenes
 from minunclip.text import Text
-from minunclip.transformer import QuickGELU, causal_mask, timestep_embedding
 from minunclip.upsampler import PAPER_1024, Upsampler
 from minunclip.upscaler import Upscaler
 from minunclip.weights import working_memory

@@ -11,7 +11,7 @@ from karlo_folder import CAPTIONS, LARGE, SIZE, WIDTH, tokenizer, unmasked
 from torch import nn
 
 import minunclip.prior
-from minunclip.transformer import QuickGELU
+from minunclip.networks import QuickGELU
 
 # Two correct programs differ by rounding: by up to 1.3e-6 in a network alone, relative. The smallest mistakes
 # tried, such as another eps in a norm, are above 1e-5.

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from functools import partial
 
+import minunclip.samplers
 import pytest
 import torch
 import torch.nn.functional as F
 from karlo_folder import CAPTIONS, LARGE, SIZE, STEPS, quantile, unmasked
 
 import minunclip.decoder
-import minunclip.samplers
 from minunclip.diffusion import Diffusion
 from minunclip.text import Text
 

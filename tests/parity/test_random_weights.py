@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVision
 
 import minunclip
 from minunclip import random_weights
-from minunclip.images import for_clip, for_decoder
+from minunclip.common import for_clip, for_decoder
 from minunclip.manipulations import draw, invert, text_diff
 from minunclip.memory import MODES
 from minunclip.original import DEFAULT

@@ -9,7 +9,7 @@ from helpers import normal, randomise, relative_error, tiny_cascade
 from karlo_folder import CAPTIONS, tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from minunclip.steps import noise_stream
+from minunclip.diffusion import noise_stream
 from minunclip.upscaler import COMMIT, REPOSITORY, Upscaler, UpscalerConfig
 
 LOW, SIZE, STEPS = 16, 64, 5

@@ -12,7 +12,8 @@ from test_clip import compare, load
 from test_photos import noise
 
 from minunclip.clip import CLIP, CLIPConfig
-from minunclip.images import CLIP_MEAN, CLIP_STD, for_clip
+from minunclip.common import for_clip
+from minunclip.common.images import CLIP_MEAN, CLIP_STD
 from minunclip.openai_clip import load_openai_clip
 from minunclip.text import BytePairTokenizer
 

@@ -1,7 +1,7 @@
 """One file a stage: its model, its data, its loss and how long it trains, at the scale of the scenes."""
 
 from ...clip import CLIP
-from ...files import STAGES
+from ...common import STAGES
 from .ar_prior import ARPriorRecipe
 from .base import CROWDED, SIDES, CaptionRecipe, Recipe, diffusion_loss, random_timesteps
 from .clip import ClipRecipe

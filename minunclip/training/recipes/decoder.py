@@ -7,8 +7,8 @@ from torch import Tensor
 
 from ...decoder import Decoder, DecoderConfig
 from ...diffusion import DiffusionConfig
+from ...networks import UNetConfig
 from ...scenes import Scenes
-from ...unet import UNetConfig
 from ..data import ENDLESS, Batch, drop, encode
 from ..trainer import TrainConfig
 from .base import CROWDED, SIDES, CaptionRecipe, diffusion_loss

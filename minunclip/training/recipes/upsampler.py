@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ...diffusion import DiffusionConfig
+from ...networks import UNetConfig
 from ...scenes import Scenes
-from ...unet import UNetConfig
 from ...upsampler import Upsampler, UpsamplerConfig
 from ..data import ENDLESS, Item
 from ..degrade import degrade, gaussian_blur

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .diffusion import Denoiser
+from .process import Denoiser
 
 
 def guided(denoiser: Denoiser, scale: float) -> Denoiser:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 DATA = PACKAGE.parent / "data"              # of a clone: weights, results, and whatever is fetched or made
 SHIPPED = ("scenes",)
 STAGES = ("clip", "prior", "ar-prior", "decoder", "upsampler-1", "upsampler-2", "judge")  # each with a weight file

@@ -81,5 +81,3 @@ def _restore(hint, value):
         return config_from(hint, value)
     return tuple(value) if isinstance(value, list) else value
 
-
-from .files import DATA, PACKAGE, STAGES, sha256  # noqa: E402, F401  until the move

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .diffusion import Denoiser, Diffusion
+from .process import Denoiser, Diffusion
 from .steps import Step, moves, rows_mean
 
 

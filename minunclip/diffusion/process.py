@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .gaussian import gaussian_kl, log_likelihood_8bit
+from .likelihood import gaussian_kl, log_likelihood_8bit
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from .diffusion import Denoiser, Diffusion
+from .process import Denoiser, Diffusion
 from .steps import Step, moves, next_noise, rows_mean, start
 
 
@@ -129,5 +129,3 @@ def dpm(
 
 
 SAMPLERS = {"ddpm": ddpm, "ddim": ddim, "analytic": analytic, "dpm": dpm}
-from .guidance import guided, guided_within  # noqa: E402, F401  until the move
-from .steps import generators, last, noise_stream  # noqa: E402, F401  until the move

@@ -1,0 +1,17 @@
+"""Noise in, noise out: the process and its loss, samplers, guidance, inversion. It knows no captions and no pictures.
+
+May import: common.
+"""
+
+from .guidance import guided
+from .inversion import ddim_inverse
+from .likelihood import gaussian_kl, log_likelihood_8bit
+from .process import SCHEDULES, Denoiser, Diffusion, DiffusionConfig, cosine_betas
+from .samplers import SAMPLERS, ddim, ddpm
+from .steps import Step, generators, last, noise_stream, timesteps
+
+__all__ = [
+    "Denoiser", "Diffusion", "DiffusionConfig", "SAMPLERS", "SCHEDULES", "Step", "cosine_betas", "ddim",
+    "ddim_inverse", "ddpm", "gaussian_kl", "generators", "guided", "last", "log_likelihood_8bit", "noise_stream",
+    "timesteps",
+]  # fmt: skip
