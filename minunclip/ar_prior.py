@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .diffusion import Step, last
-from .pca import PCA
+from .embeddings import PCA
 from .prior import Prefix, Prior
 from .text import Text
 

@@ -26,8 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .diffusion import Denoiser, ddim, ddim_inverse, last
-from .pca import PCA
-from .sphere import lengths, rows, slerp
+from .embeddings import PCA, lengths, rows, slerp
 from .text import Text
 from .unclip import Settings, UnCLIP
 

@@ -12,8 +12,8 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
+from .embeddings import PCA
 from .manipulations import Latent, between_pictures, between_texts, draw, fresh, interpolate, probe, text_diff
-from .pca import PCA
 from .plots import Picture, show
 from .unclip import UnCLIP
 from .widgets import Live, knob, light

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from .common import to_pil
+from .embeddings import PCA
 from .figures import COLOURS
 from .manipulations import as_image_embedding, decode
-from .pca import PCA
 from .plane import small
 from .plots import Picture, plotted
 from .unclip import UnCLIP

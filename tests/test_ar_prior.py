@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minunclip.ar_prior import ARPrior, ARPriorConfig, dot
+from minunclip.embeddings import PCA
 from minunclip.networks import causal_mask
-from minunclip.pca import PCA
 from minunclip.text import Text
 
 # ---- tokens

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 import minunclip
 from minunclip import manipulations
 from minunclip.diffusion import Step
+from minunclip.embeddings import PCA
 from minunclip.manipulations import (
     Latent,
     as_image_embedding,
@@ -26,7 +27,6 @@ from minunclip.manipulations import (
     text_diff,
     three_ways,
 )
-from minunclip.pca import PCA
 from minunclip.scenes import Scenes
 from minunclip.unclip import UnCLIP
 

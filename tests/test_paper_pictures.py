@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from paper_helpers import FEW, tiny_study, told
 
+from minunclip.embeddings import PCA
 from minunclip.manipulations import Latent
 from minunclip.paper import alike, copies, words
 from minunclip.paper.study import Study, pooled
-from minunclip.pca import PCA
 from minunclip.scenes import FACTS, SCENE_FACTS, Scene, Thing, with_fact
 
 CIRCLE, SQUARE = Thing("circle", "red", "big"), Thing("square", "blue", "small")

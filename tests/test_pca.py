@@ -6,7 +6,7 @@ from helpers import normal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minunclip.pca import PCA
+from minunclip.embeddings import PCA
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from minunclip.sphere import slerp
+from minunclip.embeddings import slerp
 
 
 @settings(deadline=None)

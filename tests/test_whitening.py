@@ -5,7 +5,7 @@ import torch
 from helpers import normal
 from torch import nn
 
-from minunclip.whitening import PCAWhitening, Whitening, centre_and_spread
+from minunclip.embeddings import PCAWhitening, Whitening, centre_and_spread
 
 KINDS = [Whitening, PCAWhitening]
 

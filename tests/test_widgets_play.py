@@ -5,8 +5,8 @@ import torch
 from helpers import normal, tiny_cascade
 from test_widgets import bundle
 
+from minunclip.embeddings import PCA
 from minunclip.manipulations import between_pictures, draw, fresh, interpolate, probe, text_diff
-from minunclip.pca import PCA
 from minunclip.widgets_play import (
     STEPS,
     ProbeExplorer,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..ar_prior import pick
-from ..pca import PCA
+from ..embeddings import PCA
 from .core import exercise, normal
 
 

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import sphere
-from ..pca import PCA
+from ..embeddings import PCA, sphere
 from ..scenes import Thing
 from .core import exercise, normal
 

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from ..bench import Bench
 from ..diversity import effective_number, entropies, open_style
+from ..embeddings import PCA
 from ..manipulations import Latent, decode, draw, fresh, invert
-from ..pca import PCA
 from ..scenes import Item, Scene, Scenes, render, to_tensor
 from ..statistics import Estimate, average, bootstrap
 from ..training import embeddings

@@ -21,10 +21,10 @@ from minunclip import checks, plots
 from minunclip.clip import CLIP, CLIPConfig, TextEncoder, contrastive_loss
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
+from minunclip.embeddings import PCA
 from minunclip.judge import labels
 from minunclip.metrics import zero_shot
 from minunclip.networks import Attention, Block, causal_mask, timestep_embedding
-from minunclip.pca import PCA
 from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, phrase, render, to_tensor
 from minunclip.scenes.facts import draw_thing
 from minunclip.statistics import Share

@@ -21,11 +21,11 @@ from minunclip.ar_prior import ARPrior, dot
 from minunclip.common import best_device
 from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.distances import inside
+from minunclip.embeddings import PCA
 from minunclip.judge import Judge
 from minunclip.metrics import fidelity
 from minunclip.networks import causal_mask
 from minunclip.paper.binding import pair_of
-from minunclip.pca import PCA
 from minunclip.plane import Panel, plane
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.statistics import Share
@@ -871,7 +871,7 @@ plots.show(other.sample(wishes, seed=0, size=128).image, wishes, side=192, seed=
 #
 # ## Where to read on
 #
-# - The code: [ar_prior.py](../minunclip/ar_prior.py), [pca.py](../minunclip/pca.py), and the recipe in
+# - The code: [ar_prior.py](../minunclip/ar_prior.py), [embeddings/pca.py](../minunclip/embeddings/pca.py), and the recipe in
 #   [recipes_prior.py](../minunclip/recipes_prior.py).
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.2 for the components, the buckets and the
 #   dot product, section 4 and Figure 7 for pictures from the first components, Tables 1 to 3.

@@ -35,13 +35,13 @@ from minunclip.diffusion import (
     noise_stream,
     timesteps,
 )
+from minunclip.embeddings import Whitening, centre_and_spread
 from minunclip.judge import Judge
 from minunclip.metrics import same_facts
 from minunclip.networks import AttentionBlock, ResBlock, UNet, UNetConfig, timestep_embedding
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, drop, encode
 from minunclip.training.recipes import DecoderRecipe, random_timesteps
-from minunclip.whitening import Whitening, centre_and_spread
 from minunclip.widgets_decoder import DecoderExplorer, decoded_grid
 
 # %%

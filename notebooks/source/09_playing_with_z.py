@@ -19,15 +19,14 @@ from minunclip import widgets_play as play
 from minunclip.bench import renders
 from minunclip.common import best_device
 from minunclip.diffusion import timesteps
+from minunclip.embeddings import PCA, slerp
 from minunclip.judge import Judge
 from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, invert, probe, text_diff, turn
 from minunclip.metrics import psnr, same_facts
 from minunclip.paper.binding import pair_of
 from minunclip.paper.typography import write
 from minunclip.paper.words import edit_of
-from minunclip.pca import PCA
 from minunclip.scenes import KINDS, Scene, Scenes, Thing, render, to_tensor
-from minunclip.sphere import slerp
 from minunclip.statistics import Share
 from minunclip.training import embeddings
 from minunclip.widgets_cascade import crossed, light
@@ -903,7 +902,7 @@ experiments.table("attribute_binding", "colours of two things")
 #   (Figure 3), 3.2 interpolations (Figure 4), 3.3 text diffs (Figure 5), section 4 for the probes (Figures 6 and 7),
 #   section 7 for what fails (Figures 14 to 16).
 # - The code: [manipulations.py](../minunclip/manipulations.py) is all of this notebook in one file;
-#   [solvers.py](../minunclip/solvers.py) has `ddim_inverse`, [pca.py](../minunclip/pca.py) the components.
+#   [solvers.py](../minunclip/solvers.py) has `ddim_inverse`, [embeddings/pca.py](../minunclip/embeddings/pca.py) the components.
 # - Dhariwal & Nichol, [Diffusion models beat GANs](https://arxiv.org/abs/2105.05233) (2021), appendix F: DDIM backward.
 # - Goh et al., [Multimodal neurons](https://distill.pub/2021/multimodal-neurons/) (2021): the typographic attack.
 # - Yuksekgonul et al., [When and why vision-language models behave like

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...ar_prior import ARPrior, ARPriorConfig
-from ...pca import PCA
+from ...embeddings import PCA
 from ...text import Text
 from ..data import Batch, encode
 from ..trainer import TrainConfig

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ...clip import CLIP
+from ...embeddings import PCAWhitening, Whitening
 from ...scenes import Scenes
 from ...text import Text
-from ...whitening import PCAWhitening, Whitening
 from ..data import ENDLESS, Batch, Item, collate, encoded
 
 SIDES = (32, 128, 512)                      # of the decoder's pictures, and of what each upsampler makes of them
