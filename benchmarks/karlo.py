@@ -29,8 +29,12 @@ sys.path += [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parent
 
 import minunclip  # noqa: E402
 from minunclip.common import best_dtype  # noqa: E402
-from minunclip.plan import LazyStage  # noqa: E402
-from minunclip.released import decoder_part, prior_part, upsampler_part  # noqa: E402
+from minunclip.pretrained import (  # noqa: E402
+    LazyStage,  # noqa: E402
+    decoder_part,
+    prior_part,
+    upsampler_part,
+)
 from minunclip.text import Text  # noqa: E402
 
 CAPTION = "a corgi playing a flame-throwing trumpet"

@@ -26,7 +26,7 @@ from results import machine, save, weights_in
 
 import minunclip
 from minunclip.common import best_device, best_dtype
-from minunclip.memory import MODES
+from minunclip.pretrained import MODES
 
 # ---- one mode, in this process ----
 

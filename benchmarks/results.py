@@ -15,8 +15,7 @@ from pathlib import Path
 import torch
 
 from minunclip import measured
-from minunclip.original import DEFAULT
-from minunclip.random_weights import NARROW, write_karlo
+from minunclip.pretrained import DEFAULT, NARROW, write_karlo
 
 KARLO = replace(DEFAULT, clip=replace(DEFAULT.clip, image_layers=0))    # its folder has no image encoder
 README = Path(__file__).parents[1] / "README.md"

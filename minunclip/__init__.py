@@ -29,6 +29,6 @@ def load(
     """
     import torch  # here, not above: `import minunclip` stays quick, and no file of the paper's knows of weight files
 
-    from .weights import load
+    from .pretrained import load
 
     return load(name, device, dtype or torch.float32, memory)

@@ -8,8 +8,8 @@ from helpers import normal
 from solver_helpers import MU, S, gaussian, network, process
 from torch.testing import assert_close
 
-from minunclip.diffusion import Diffusion, DiffusionConfig, ddpm, generators, last, noise_stream, timesteps
-from minunclip.diffusion.samplers import analytic, optimal_variance
+from minunclip.diffusion import Diffusion, DiffusionConfig, analytic, ddpm, generators, last, noise_stream, timesteps
+from minunclip.diffusion.samplers import optimal_variance
 from minunclip.diffusion.steps import rows_mean
 
 

@@ -8,10 +8,10 @@ import torch
 from helpers import ship, tamper, tiny_cascade, tiny_folder
 from PIL import Image
 
-from minunclip import weights
 from minunclip.__main__ import main
 from minunclip.commands import draw
 from minunclip.plots import to_pil
+from minunclip.pretrained import load as weights
 from minunclip.unclip import UnCLIP
 
 CAPTION = "a big red circle above a small blue square"

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from minunclip.diffusion import Diffusion, DiffusionConfig, cosine_betas
-from minunclip.diffusion.process import linear_betas
+from minunclip.diffusion import Diffusion, DiffusionConfig, cosine_betas, linear_betas
 
 # -- schedules and the forward process -----------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlparse
 import pytest
 from huggingface_hub import constants
 
-from minunclip import download
-from minunclip.download import FILES, RELEASES, cached, fetch, missing
+from minunclip.pretrained import RELEASES, cached, download
+from minunclip.pretrained.download import FILES, fetch, missing
 
 COMMIT = "5ee4529" + 33 * "a"
 LARGE = "prior/diffusion_pytorch_model.safetensors"

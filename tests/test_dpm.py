@@ -11,8 +11,7 @@ from sampler_helpers import PREDICTION
 from solver_helpers import MEANS, STDS, WEIGHTS, mixture, network, process
 from torch import Tensor
 
-from minunclip.diffusion import Diffusion, DiffusionConfig, ddim, last, steps, timesteps
-from minunclip.diffusion.samplers import dpm
+from minunclip.diffusion import Diffusion, DiffusionConfig, ddim, dpm, last, steps, timesteps
 
 # -- DPM-Solver++(2M) against diffusers ----------------------------------------------------------------------
 

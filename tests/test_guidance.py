@@ -5,8 +5,7 @@ import torch
 from sampler_helpers import network, recorded
 from torch.testing import assert_close
 
-from minunclip.diffusion import Diffusion, DiffusionConfig, ddim, guided, last, samplers
-from minunclip.diffusion.guidance import guided_within
+from minunclip.diffusion import Diffusion, DiffusionConfig, ddim, guided, guided_within, last, samplers
 
 
 def halves(uncond, cond, seen=None):

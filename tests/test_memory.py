@@ -15,9 +15,10 @@ from torch import nn
 
 from minunclip.clip import CLIP
 from minunclip.decoder import Decoder
-from minunclip.layouts import Part, Source, split_qkv
-from minunclip.memory import MODES, OneAtATime
-from minunclip.plan import LazyStage, channels_last, network_of
+from minunclip.pretrained import MODES, LazyStage, network_of
+from minunclip.pretrained.lazy import channels_last
+from minunclip.pretrained.names import Part, Source, split_qkv
+from minunclip.pretrained.offload import OneAtATime
 from minunclip.prior import DiffusionPrior
 from minunclip.unclip import Settings, UnCLIP
 from minunclip.upsampler import Upsampler

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from minunclip import memory
 from minunclip.common import best_dtype, free_ram
-from minunclip.memory import MODES, choose
+from minunclip.pretrained import MODES
+from minunclip.pretrained import offload as memory
+from minunclip.pretrained.offload import choose
 
 # -- the choice ------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from torch import Tensor
 import minunclip
 from minunclip.ar_prior import ARPrior
 from minunclip.manipulations import draw, invert
-from minunclip.random_weights import write_karlo
+from minunclip.pretrained import write_karlo
 
 STORED = Path(__file__).with_name("pinned_pictures.safetensors")
 CAPTIONS = ["a big red circle above a small blue square", "a cubist painting of a fish at night"]

@@ -5,8 +5,17 @@ import torch
 from helpers import tiny_cascade
 from solver_helpers import MEANS, STDS, WEIGHTS, mixture, process
 
-from minunclip.diffusion import SAMPLERS, Diffusion, DiffusionConfig, ddpm, generators, last, noise_stream, timesteps
-from minunclip.diffusion.samplers import analytic
+from minunclip.diffusion import (
+    SAMPLERS,
+    Diffusion,
+    DiffusionConfig,
+    analytic,
+    ddpm,
+    generators,
+    last,
+    noise_stream,
+    timesteps,
+)
 from minunclip.unclip import Settings
 
 # -- all samplers on the mixture -----------------------------------------------------------------------------

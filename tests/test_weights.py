@@ -7,8 +7,8 @@ import torch
 from helpers import ship, tamper, tiny_folder
 
 from minunclip.ar_prior import ARPrior, ARPriorConfig
+from minunclip.pretrained import load
 from minunclip.prior import DiffusionPrior
-from minunclip.weights import load
 
 CAPTIONS = ["a red star"]
 AR_PRIOR = ARPriorConfig(z_width=12, text_width=16, context=32, components=6, buckets=8, dot_buckets=4, width=16,

@@ -15,10 +15,9 @@ from tqdm import tqdm
 
 from ..common import SHIPPED, best_device, best_dtype, save_png, to_pil
 from ..plots import show
+from ..pretrained import Upscaler, check_extra, load
 from ..text import CutWarning
 from ..unclip import Drawing, Settings, UnCLIP
-from ..upscaler import Upscaler, check_extra
-from ..weights import load
 
 
 def sheet(drawing: Drawing) -> Image.Image:

@@ -17,10 +17,10 @@ from ..judge import Judge
 from ..manipulations import decode
 from ..metrics import fidelity, judge_accuracy, psnr, same_facts, zero_shot
 from ..plots import show
+from ..pretrained import load
 from ..scenes import Scenes
 from ..statistics import Share
 from ..upsampler import upsample
-from ..weights import load
 from .model_card import model_card
 
 Rows = dict[str, dict[str, Share | float]]

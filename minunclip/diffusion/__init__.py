@@ -3,15 +3,15 @@
 May import: common.
 """
 
-from .guidance import guided
+from .guidance import guided, guided_within
 from .inversion import ddim_inverse
 from .likelihood import gaussian_kl, log_likelihood_8bit
-from .process import SCHEDULES, Denoiser, Diffusion, DiffusionConfig, cosine_betas
-from .samplers import SAMPLERS, ddim, ddpm
+from .process import SCHEDULES, Denoiser, Diffusion, DiffusionConfig, cosine_betas, linear_betas
+from .samplers import SAMPLERS, analytic, ddim, ddpm, dpm
 from .steps import Step, generators, last, noise_stream, timesteps
 
 __all__ = [
-    "Denoiser", "Diffusion", "DiffusionConfig", "SAMPLERS", "SCHEDULES", "Step", "cosine_betas", "ddim",
-    "ddim_inverse", "ddpm", "gaussian_kl", "generators", "guided", "last", "log_likelihood_8bit", "noise_stream",
-    "timesteps",
+    "Denoiser", "Diffusion", "DiffusionConfig", "SAMPLERS", "SCHEDULES", "Step", "analytic", "cosine_betas", "ddim",
+    "ddim_inverse", "ddpm", "dpm", "gaussian_kl", "generators", "guided", "guided_within", "last", "linear_betas",
+    "log_likelihood_8bit", "noise_stream", "timesteps",
 ]  # fmt: skip

@@ -13,8 +13,8 @@ from pathlib import Path
 from ..bench import Bench
 from ..common import DATA, best_device, machine, save_png, write_text
 from ..judge import Judge
+from ..pretrained import load
 from ..scenes import Scenes
-from ..weights import load
 from .alike import interpolations, variations
 from .binding import attribute_binding
 from .charts import figures_of

@@ -31,24 +31,30 @@ from minunclip.clip import CLIP
 from minunclip.common import best_device, best_dtype, for_clip, for_decoder, read_picture
 from minunclip.decoder import Decoder
 from minunclip.diffusion import ddpm, generators, last, noise_stream
-from minunclip.download import RELEASES, cached
+from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
+from minunclip.networks import QuickGELU, causal_mask, timestep_embedding
 
 # %%
-from minunclip.layouts import translate
-from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
-from minunclip.memory import MODES
-from minunclip.networks import QuickGELU, causal_mask, timestep_embedding
-from minunclip.openai_clip import load_openai_clip
-from minunclip.original import DEFAULT
-from minunclip.plan import LazyStage, Weightless, network_of
+from minunclip.pretrained import (
+    DEFAULT,
+    MODES,
+    PRIOR,
+    RELEASES,
+    LazyStage,
+    Upscaler,
+    Weightless,
+    cached,
+    load_openai_clip,
+    network_of,
+    prior_part,
+    translate,
+    working_memory,
+    write_karlo,
+)
 from minunclip.prior import DiffusionPrior
-from minunclip.random_weights import write_karlo
-from minunclip.released import PRIOR, prior_part
 from minunclip.scenes import Scenes
 from minunclip.text import Text
 from minunclip.upsampler import PAPER_1024, Upsampler
-from minunclip.upscaler import Upscaler
-from minunclip.weights import working_memory
 
 torch.set_grad_enabled(False)                     # nothing is trained in this notebook
 device = best_device()
@@ -155,7 +161,7 @@ for name in ("time_embedding.linear_1.weight", "embedding_proj.weight", "prd_emb
     print(f"{name:38} is our  {translate(name, PRIOR)}")
 
 # %% [markdown]
-# The whole table is in [layouts.py](../minunclip/layouts.py). Watch the last line: the second norm of a block is
+# The whole table is in [pretrained/names.py](../minunclip/pretrained/names.py). Watch the last line: the second norm of a block is
 # called `norm3` there, because another kind of block has one in between. A name is what somebody called a thing.
 #
 # **Every tensor is accounted for.** It is tempting to load what fits and to ignore the rest; PyTorch's `strict=False`
@@ -523,7 +529,7 @@ print(f"besides               {working_memory(upsampler.config, torch.float16) /
 # - `disk`: all in their files, and the one that runs on the device. Without a GPU that is the way to save RAM.
 #
 # A network's weights come when its first layer is about to run, and go when another network's turn comes. Nothing else
-# in the code knows of it ([memory.py](../minunclip/memory.py)). Look into the cascade while it draws in the mode
+# in the code knows of it ([pretrained/offload.py](../minunclip/pretrained/offload.py)). Look into the cascade while it draws in the mode
 # `disk`: which networks have memory?
 
 # %%
@@ -772,9 +778,9 @@ print("the narrow networks' files are deleted:", not narrow.exists())
 #
 # ## Where to read on
 #
-# - The code: [released.py](../minunclip/released.py) and [layouts.py](../minunclip/layouts.py) for loading,
-#   [original.py](../minunclip/original.py) for the makers' own checkpoints, [memory.py](../minunclip/memory.py) for the
-#   modes, [upscaler.py](../minunclip/upscaler.py) for 1024 pixels, [photos.py](../minunclip/photos.py) for your files.
+# - The code: [pretrained/diffusers_folder.py](../minunclip/pretrained/diffusers_folder.py) and [pretrained/names.py](../minunclip/pretrained/names.py) for loading,
+#   [pretrained/kakao_checkpoints.py](../minunclip/pretrained/kakao_checkpoints.py) for the makers' own checkpoints, [pretrained/offload.py](../minunclip/pretrained/offload.py) for the
+#   modes, [pretrained/upscaler.py](../minunclip/pretrained/upscaler.py) for 1024 pixels, [photos.py](../minunclip/photos.py) for your files.
 # - The tests that compare: [tests/parity](../tests/parity).
 # - Karlo: [its repository](https://github.com/kakaobrain/karlo), with what it was trained on.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): Appendix C for all sizes and steps, section 3 for

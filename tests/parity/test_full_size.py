@@ -12,19 +12,10 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from minunclip.clip import CLIP, CLIPConfig
 from minunclip.decoder import Decoder, DecoderConfig
-from minunclip.layouts import split_qkv
-from minunclip.plan import LazyStage
+from minunclip.pretrained import LazyStage, decoder_part, prior_part, upsampler_part
+from minunclip.pretrained.diffusers_folder import clip_config, clip_part, decoder_config, prior_config, upsampler_config
+from minunclip.pretrained.names import split_qkv
 from minunclip.prior import DiffusionPrior, PriorConfig
-from minunclip.released import (
-    clip_config,
-    clip_part,
-    decoder_config,
-    decoder_part,
-    prior_config,
-    prior_part,
-    upsampler_config,
-    upsampler_part,
-)
 from minunclip.text import Text
 from minunclip.upsampler import Upsampler, UpsamplerConfig
 

@@ -8,7 +8,7 @@ import pytest
 from karlo_folder import SIZE, WEIGHTS
 
 import minunclip
-from minunclip import download
+from minunclip.pretrained import download
 
 
 @pytest.fixture

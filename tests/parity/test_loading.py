@@ -14,13 +14,12 @@ from karlo_folder import CAPTIONS, SIZE, WEIGHTS, WIDTH, image_encoder, prior
 from safetensors.torch import load_file, save_file
 
 import minunclip
-from minunclip import memory
 from minunclip.__main__ import main
-from minunclip.memory import MODES
-from minunclip.plan import LazyStage
-from minunclip.released import clip_part, prior_part
+from minunclip.pretrained import MODES, LazyStage, prior_part
+from minunclip.pretrained import offload as memory
+from minunclip.pretrained.diffusers_folder import clip_part
+from minunclip.pretrained.load import KARLO
 from minunclip.text import Text
-from minunclip.weights import KARLO
 
 FEW = replace(KARLO, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))
 

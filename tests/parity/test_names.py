@@ -5,9 +5,9 @@ import torch
 from test_full_size import ORACLES
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from minunclip.layouts import reverse, split_qkv, translate
-from minunclip.plan import Weightless, network_of
-from minunclip.random_weights import NARROW, folders
+from minunclip.pretrained import NARROW, Weightless, network_of, translate
+from minunclip.pretrained.names import reverse, split_qkv
+from minunclip.pretrained.random_karlo import folders
 
 CONFIGS = {"text_encoder": (CLIPTextModelWithProjection, CLIPTextConfig),
            "image_encoder": (CLIPVisionModelWithProjection, CLIPVisionConfig)}  # fmt: skip

@@ -13,12 +13,12 @@ from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from original_folder import NAMES, decoder_state, prior_state, put_unet, save_program
 
 import minunclip
-from minunclip import original
 from minunclip.clip import CLIPConfig
-from minunclip.layouts import IGNORED, reverse, translate
-from minunclip.original import Sizes
-from minunclip.plan import LazyStage
-from minunclip.weights import KARLO
+from minunclip.pretrained import LazyStage, translate
+from minunclip.pretrained import kakao_checkpoints as original
+from minunclip.pretrained.kakao_checkpoints import Sizes
+from minunclip.pretrained.load import KARLO
+from minunclip.pretrained.names import IGNORED, reverse
 
 TINY_CLIP = CLIPConfig(
     embed_width=WIDTH, image_size=28, patch=14, image_width=48, image_layers=2, image_heads=4,

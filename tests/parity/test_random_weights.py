@@ -12,12 +12,11 @@ from test_photos import noise
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionModelWithProjection
 
 import minunclip
-from minunclip import random_weights
 from minunclip.common import for_clip, for_decoder
 from minunclip.manipulations import draw, invert, text_diff
-from minunclip.memory import MODES
-from minunclip.original import DEFAULT
-from minunclip.random_weights import NARROW, contents, folders, write_karlo
+from minunclip.pretrained import DEFAULT, MODES, NARROW, write_karlo
+from minunclip.pretrained import random_karlo as random_weights
+from minunclip.pretrained.random_karlo import contents, folders
 from minunclip.unclip import Settings
 
 CAPTION = ["a corgi playing a flame-throwing trumpet"]

@@ -10,7 +10,8 @@ from karlo_folder import CAPTIONS, tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from minunclip.diffusion import noise_stream
-from minunclip.upscaler import COMMIT, REPOSITORY, Upscaler, UpscalerConfig
+from minunclip.pretrained import Upscaler
+from minunclip.pretrained.upscaler import COMMIT, REPOSITORY, UpscalerConfig
 
 LOW, SIZE, STEPS = 16, 64, 5
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 1e-4, "beta_end": 0.02, "clip_sample": False}

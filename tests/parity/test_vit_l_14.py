@@ -14,7 +14,7 @@ from test_photos import noise
 from minunclip.clip import CLIP, CLIPConfig
 from minunclip.common import for_clip
 from minunclip.common.images import CLIP_MEAN, CLIP_STD
-from minunclip.openai_clip import load_openai_clip
+from minunclip.pretrained import load_openai_clip
 from minunclip.text import BytePairTokenizer
 
 NAME = "ViT-L-14-quickgelu"

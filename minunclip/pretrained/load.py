@@ -7,17 +7,18 @@ from pathlib import Path
 
 import torch
 
-from . import original, released
-from .ar_prior import ARPrior
-from .clip import CLIP
-from .common import SHIPPED, keep_freed_memory, verify, weights_folder
-from .decoder import Decoder
+from ..ar_prior import ARPrior
+from ..clip import CLIP
+from ..common import SHIPPED, keep_freed_memory, verify, weights_folder
+from ..decoder import Decoder
+from ..prior import DiffusionPrior
+from ..unclip import Settings, UnCLIP
+from ..upsampler import Upsampler, UpsamplerConfig
+from . import diffusers_folder as released
+from . import kakao_checkpoints as original
 from .download import RELEASES, fetch, release_of
-from .memory import OneAtATime, choose
-from .plan import LazyStage
-from .prior import DiffusionPrior
-from .unclip import Settings, UnCLIP
-from .upsampler import Upsampler, UpsamplerConfig
+from .lazy import LazyStage
+from .offload import OneAtATime, choose
 
 KARLO = Settings(
     prior_steps=25, prior_guidance=4.0, candidates=1, decoder_steps=25, decoder_guidance=8.0,

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .common import Stage, free_on, free_ram
-from .plan import LazyStage, fill, network_of
+from ..common import Stage, free_on, free_ram
+from .lazy import LazyStage, fill, network_of
 
 MODES = ("resident", "offload", "disk")  # fastest first
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from .clip import CLIP, CLIPConfig
-from .layouts import Part
-from .original import CLIP_NAMES, Checkpoint
-from .plan import LazyStage
+from ..clip import CLIP, CLIPConfig
+from .kakao_checkpoints import CLIP_NAMES, Checkpoint
+from .lazy import LazyStage
+from .names import Part
 
 NAME, TRAINING = "ViT-L-14-quickgelu", "openai"  # what open_clip calls it
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .common import Stage
-from .layouts import Part, Source, fuse_qkv, split_qkv
+from ..common import Stage
+from .names import Part, Source, fuse_qkv, split_qkv
 
 NETWORKS = ("text", "image", "transformer", "unet", "last_unet")  # the children of a stage that are large
 

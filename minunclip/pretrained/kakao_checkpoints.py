@@ -15,12 +15,12 @@ from pathlib import Path
 from einops import rearrange
 from torch import Tensor
 
-from .clip import CLIP, CLIPConfig
-from .decoder import Decoder, DecoderConfig
-from .layouts import Part, Table, check, read_tensors, rename
-from .networks import UNetConfig
-from .prior import DiffusionPrior, PriorConfig
-from .upsampler import Upsampler, UpsamplerConfig
+from ..clip import CLIP, CLIPConfig
+from ..decoder import Decoder, DecoderConfig
+from ..networks import UNetConfig
+from ..prior import DiffusionPrior, PriorConfig
+from ..upsampler import Upsampler, UpsamplerConfig
+from .names import Part, Table, check, read_tensors, rename
 
 FILES = {
     "clip": "ViT-L-14.pt", "statistics": "ViT-L-14_stats.th",

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from .clip import CLIP, CLIPConfig
-from .decoder import Decoder, DecoderConfig
-from .diffusion import DiffusionConfig
-from .layouts import Part, Source, Table
-from .networks import UNetConfig
-from .prior import DiffusionPrior, PriorConfig
-from .upsampler import Upsampler, UpsamplerConfig
+from ..clip import CLIP, CLIPConfig
+from ..decoder import Decoder, DecoderConfig
+from ..diffusion import DiffusionConfig
+from ..networks import UNetConfig
+from ..prior import DiffusionPrior, PriorConfig
+from ..upsampler import Upsampler, UpsamplerConfig
+from .names import Part, Source, Table
 
 # -- names: (theirs, ours), whole words between the dots of a tensor's name; `*` is any number -----------------
 

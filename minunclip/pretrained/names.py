@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .common import Stage
+from ..common import Stage
 
 Table = list[tuple[str, str]]           # of pairs (theirs, ours)
 

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
-from .diffusion import Step
+from ..diffusion import Step
 from .download import Release, cache_of, check_room, unreachable
 
 REPOSITORY = "stabilityai/stable-diffusion-x4-upscaler"

@@ -14,17 +14,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .clip import CLIP, CLIPConfig
-from .common import Stage
-from .decoder import Decoder, DecoderConfig
-from .diffusion import DiffusionConfig
-from .layouts import Table, reverse, split_qkv, translate
-from .networks import UNetConfig
-from .original import Sizes
-from .plan import Weightless, network_of
-from .prior import DiffusionPrior, PriorConfig
-from .released import CLIP_IMAGE, CLIP_TEXT, DIFFUSERS, PRIOR, PROJECTIONS, TRANSFORMERS, UNET
-from .upsampler import Upsampler, UpsamplerConfig
+from ..clip import CLIP, CLIPConfig
+from ..common import Stage
+from ..decoder import Decoder, DecoderConfig
+from ..diffusion import DiffusionConfig
+from ..networks import UNetConfig
+from ..prior import DiffusionPrior, PriorConfig
+from ..upsampler import Upsampler, UpsamplerConfig
+from .diffusers_folder import CLIP_IMAGE, CLIP_TEXT, DIFFUSERS, PRIOR, PROJECTIONS, TRANSFORMERS, UNET
+from .kakao_checkpoints import Sizes
+from .lazy import Weightless, network_of
+from .names import Table, reverse, split_qkv, translate
 
 # Karlo's shape and its sides of 64 and 256 pixels, but narrow.
 NARROW = Sizes(

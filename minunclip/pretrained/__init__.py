@@ -1,0 +1,21 @@
+"""A whole cascade from its weight files: ours, or released ones under other names, in one of three memory modes.
+
+May import: the paper's parts, and the rooms below them.
+"""
+
+from .diffusers_folder import PRIOR, decoder_part, prior_part, upsampler_part
+from .download import RELEASES, cached
+from .kakao_checkpoints import DEFAULT
+from .lazy import LazyStage, Weightless, network_of
+from .load import load, working_memory
+from .names import translate
+from .offload import MODES
+from .openai_clip import load_openai_clip
+from .random_karlo import NARROW, write_karlo
+from .upscaler import Upscaler, check_extra
+
+__all__ = [
+    "DEFAULT", "LazyStage", "MODES", "NARROW", "PRIOR", "RELEASES", "Upscaler", "Weightless", "cached", "check_extra",
+    "decoder_part", "load", "load_openai_clip", "network_of", "prior_part", "translate", "upsampler_part",
+    "working_memory", "write_karlo",
+]  # fmt: skip
