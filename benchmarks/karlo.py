@@ -29,12 +29,7 @@ sys.path += [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parent
 
 import minunclip  # noqa: E402
 from minunclip.common import best_dtype  # noqa: E402
-from minunclip.pretrained import (  # noqa: E402
-    LazyStage,  # noqa: E402
-    decoder_part,
-    prior_part,
-    upsampler_part,
-)
+from minunclip.pretrained import LazyStage, decoder_part, prior_part, upsampler_part
 from minunclip.text import Text  # noqa: E402
 
 CAPTION = "a corgi playing a flame-throwing trumpet"

@@ -12,8 +12,8 @@ from ipywidgets import jslink
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from .evaluation import Judge
 from .figures import COLOURS, DASHES
-from .judge import Judge
 from .plots import Picture, plotted, show
 from .scenes import Item
 from .unclip import UnCLIP

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .diffusion import ddim, generators, last, noise_stream
-from .metrics import psnr
+from .evaluation import psnr
 from .plots import Picture, show
 from .training.degrade import blur, jpeg
 from .upsampler import Upsampler, upsample

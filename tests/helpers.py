@@ -11,7 +11,8 @@ from minunclip.clip import CLIP, CLIPConfig
 from minunclip.common import sha256
 from minunclip.decoder import Decoder, DecoderConfig
 from minunclip.diffusion import DiffusionConfig
-from minunclip.judge import Judge, JudgeConfig
+from minunclip.evaluation import Judge
+from minunclip.evaluation.judge import JudgeConfig
 from minunclip.networks import UNetConfig
 from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.scenes import VOCABULARY

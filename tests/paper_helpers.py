@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from helpers import randomise, tiny_cascade
 from torch import Tensor
 
-from minunclip.bench import Bench
-from minunclip.judge import Judge, JudgeConfig
+from minunclip.evaluation import Bench, Judge
+from minunclip.evaluation.judge import JudgeConfig
 from minunclip.paper.study import Size, Study
 from minunclip.scenes import Scene, Scenes
 

@@ -6,7 +6,7 @@ from helpers import normal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minunclip.distances import frechet_distance, inside
+from minunclip.evaluation import frechet_distance, inside
 
 
 def features(n: int, width: int, seed: int) -> torch.Tensor:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from minunclip.diversity import complete, diversity, effective_number, entropies, entropy, open_facts, open_style
-from minunclip.metrics import everything
+from minunclip.evaluation import complete, effective_number, entropies, entropy, everything, open_style
+from minunclip.evaluation.variety import diversity, open_facts
 from minunclip.scenes import BACKGROUNDS, SIZES, STYLES, Scene, Scenes, Statement, Thing
 
 CIRCLE, SQUARE = Thing("circle", "red", "big"), Thing("square", "blue", "small")

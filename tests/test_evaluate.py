@@ -6,12 +6,11 @@ import pytest
 import torch
 from helpers import normal, randomise, tiny_cascade, tiny_folder
 
-from minunclip.bench import Bench
 from minunclip.commands import evaluate, model_card
 from minunclip.common import STAGES, sha256, write_text
-from minunclip.judge import Judge, JudgeConfig
+from minunclip.evaluation import Bench, Judge, Share
+from minunclip.evaluation.judge import JudgeConfig
 from minunclip.scenes import Scenes
-from minunclip.statistics import Share
 from minunclip.unclip import UnCLIP
 
 

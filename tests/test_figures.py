@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import ImageColor
 
+from minunclip.evaluation import Judge
+from minunclip.evaluation.judge import JudgeConfig
 from minunclip.figures import COLOURS, curves, heatmap, loss_curve, picture_map, running_mean
-from minunclip.judge import Judge, JudgeConfig
 from minunclip.training import Record
 
 

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from helpers import normal, randomise
 
-from minunclip.judge import ABSENT, SLOTS, Judge, JudgeConfig, heads, labels
+from minunclip.evaluation import ABSENT, Judge, heads, labels
+from minunclip.evaluation.judge import SLOTS, JudgeConfig
 from minunclip.scenes import THING_FACTS, Scene, Scenes, Thing
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from helpers import TINY_CLIP, normal, randomise
 
-from minunclip import metrics
 from minunclip.clip import CLIP
-from minunclip.metrics import _with, everything, fidelity, judge_accuracy, psnr, same_facts, true_facts, zero_shot
+from minunclip.evaluation import Share, everything, fidelity, judge_accuracy, psnr, same_facts, true_facts, zero_shot
+from minunclip.evaluation import scores as metrics
+from minunclip.evaluation.scores import _with
 from minunclip.scenes import FACTS, RELATIONS, Scene, Scenes, Statement, Thing
-from minunclip.statistics import Share
 
 BIG, SMALL = Thing("circle", "red", "big"), Thing("square", "blue", "small")
 SCENE = Scene((BIG, SMALL), "column", "sky", "flat")  # the circle above the square

@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 from PIL import Image
 
+from minunclip.evaluation import Estimate, Share
 from minunclip.paper import runner
 from minunclip.plots import Picture
-from minunclip.statistics import Estimate, Share
 
 SEEDED = dict.fromkeys(("first", "second"), {"seed": 0})
 

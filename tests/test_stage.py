@@ -13,7 +13,8 @@ from minunclip.clip import CLIP, CLIPConfig
 from minunclip.common import STAGES, read, sha256, verify, weights_folder
 from minunclip.common.stage import config_from
 from minunclip.decoder import Decoder
-from minunclip.judge import Judge, JudgeConfig
+from minunclip.evaluation import Judge
+from minunclip.evaluation.judge import JudgeConfig
 from minunclip.prior import DiffusionPrior
 from minunclip.upsampler import Upsampler
 

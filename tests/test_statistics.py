@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minunclip.distances import frechet_distance
-from minunclip.statistics import Estimate, Share, bootstrap
+from minunclip.evaluation import Estimate, Share, bootstrap, frechet_distance
 
 # -- Share -----------------------------------------------------------------------------------------------------
 

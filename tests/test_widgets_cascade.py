@@ -11,7 +11,8 @@ from helpers import normal, randomise, tiny_cascade
 from PIL import Image
 from test_widgets import bundle, linked
 
-from minunclip.judge import Judge, JudgeConfig
+from minunclip.evaluation import Judge
+from minunclip.evaluation.judge import JudgeConfig
 from minunclip.plots import Picture
 from minunclip.scenes import Scenes
 from minunclip.widgets_cascade import COUNT, Chart, Knobs, KnobsExplorer, crossed, knobs_grid, light

@@ -9,7 +9,7 @@ from test_widgets import bundle
 from test_widgets_diffusion import has_labelled_field, works_alone
 
 from minunclip.diffusion import ddim, generators, last, noise_stream
-from minunclip.metrics import psnr
+from minunclip.evaluation import psnr
 from minunclip.upsampler import Upsampler
 from minunclip.widgets_upsampler import FAULTS, DegradationExplorer, degraded_grid, degraded_page, enlarge
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..judge import ABSENT, mean_loss
+from ..evaluation import ABSENT, mean_loss
 from ..scenes import Thing
 from ..scenes.shapes import star
 from .core import exercise, normal

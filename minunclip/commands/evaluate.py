@@ -11,15 +11,12 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from ..bench import Bench, renders
 from ..common import DATA, best_device, machine, write_text
-from ..judge import Judge
+from ..evaluation import Bench, Judge, Share, fidelity, judge_accuracy, psnr, renders, same_facts, zero_shot
 from ..manipulations import decode
-from ..metrics import fidelity, judge_accuracy, psnr, same_facts, zero_shot
 from ..plots import show
 from ..pretrained import load
 from ..scenes import Scenes
-from ..statistics import Share
 from ..upsampler import upsample
 from .model_card import model_card
 

@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..evaluation import Estimate, average, psnr, same_facts
 from ..manipulations import Latent, interpolate
-from ..metrics import psnr, same_facts
 from ..plots import Picture, show
 from ..scenes import SCENE_FACTS, Item, Scene
-from ..statistics import Estimate, average
 from .runner import Found
 from .study import Study, pooled
 

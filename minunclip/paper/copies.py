@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from ..evaluation import Estimate, average, everything, psnr, resamples, same_facts, true_facts
 from ..manipulations import probe
-from ..metrics import everything, psnr, same_facts, true_facts
 from ..plots import Picture, show
 from ..scenes import FACTS, Scene
-from ..statistics import Estimate, average, resamples
 from .curves import between, reach
 from .runner import Found
 from .study import Study

@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bench import renders
-from ..distances import frechet_distance, inside
+from ..evaluation import Estimate, Share, average, bootstrap, frechet_distance, inside, renders
 from ..manipulations import as_image_embedding
-from ..statistics import Estimate, Share, average, bootstrap
 from .runner import Tables
 from .study import Study, all_true
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..ar_prior import ARPrior
-from ..statistics import Estimate, Share, average, bootstrap
+from ..evaluation import Estimate, Share, average, bootstrap
 from ..unclip import UnCLIP
 from .binding import outcomes, pairs_for
 from .runner import Found

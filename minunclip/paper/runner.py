@@ -16,8 +16,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..common import save_png, weights_folder, write_text
+from ..evaluation import Estimate, Share
 from ..plots import Picture
-from ..statistics import Estimate, Share
 
 Tables = dict[str, list[dict] | str]
 Found = dict[str, list[dict] | str | Picture]

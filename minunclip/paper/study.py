@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..bench import Bench
-from ..diversity import effective_number, entropies, open_style
 from ..embeddings import PCA
+from ..evaluation import Bench, Estimate, average, bootstrap, effective_number, entropies, open_style
 from ..manipulations import Latent, decode, draw, fresh, invert
 from ..scenes import Item, Scene, Scenes, render, to_tensor
-from ..statistics import Estimate, average, bootstrap
 from ..training import embeddings
 
 

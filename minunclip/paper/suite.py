@@ -10,9 +10,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from ..bench import Bench
 from ..common import DATA, best_device, machine, save_png, write_text
-from ..judge import Judge
+from ..evaluation import Bench, Judge
 from ..pretrained import load
 from ..scenes import Scenes
 from .alike import interpolations, variations

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..diversity import complete, effective_number
-from ..statistics import Estimate, resamples
+from ..evaluation import Estimate, complete, effective_number, resamples
 from .curves import between, reach
 from .runner import Tables
 from .study import VARIETIES, Study, Variety

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ..clip import CLIP
 from ..common import to_pil
+from ..evaluation import Share, average
 from ..plots import Picture, show
 from ..scenes import KINDS, Item, Scene, full_statement, phrase, with_fact
-from ..statistics import Share, average
 from .runner import Found
 from .study import Study
 

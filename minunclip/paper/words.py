@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..evaluation import Share, average, everything, true_facts
 from ..manipulations import between_pictures, between_texts, turn
-from ..metrics import everything, true_facts
 from ..plots import Picture, show
 from ..scenes import FACTS, SCENE_FACTS, THING_FACTS, Item, Scene, full_statement, phrase, with_fact
-from ..statistics import Share, average
 from .runner import Found
 from .study import Study, pooled
 

@@ -14,8 +14,7 @@ import torch
 import minunclip
 from minunclip import plots
 from minunclip.common import best_device
-from minunclip.judge import Judge
-from minunclip.metrics import true_facts
+from minunclip.evaluation import Judge, true_facts
 from minunclip.scenes import Statement, Thing
 from minunclip.widgets import GuidanceExplorer, guidance_grid
 

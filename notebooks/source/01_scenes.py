@@ -21,9 +21,7 @@ from torch.utils.data import DataLoader
 from minunclip import checks, plots
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
-from minunclip.diversity import entropy
-from minunclip.judge import ABSENT, Judge, heads, labels
-from minunclip.metrics import fidelity, judge_accuracy, same_facts
+from minunclip.evaluation import ABSENT, Judge, entropy, fidelity, heads, judge_accuracy, labels, same_facts
 from minunclip.scenes import VOCABULARY, Scene, Scenes, Statement, Thing, describe, draw_scene, render, to_tensor
 from minunclip.scenes.facts import BACKGROUNDS, COLOURS, HELD_OUT, KINDS, LAYOUTS, SIZES, STYLES
 from minunclip.scenes.shapes import circle, star
@@ -466,7 +464,7 @@ plots.bars({name: diversity(scenes) for name, scenes in painted.items()}, "effec
 #
 # One warning. The faithful painter uses all 30 combinations equally, but a small sample cannot show that: 8 pictures
 # show 8 combinations at most. The library's `entropy` estimates what was missed from the combinations that came only
-# once or twice ([diversity.py](../minunclip/diversity.py), after Chao, Wang and Jost, 2013):
+# once or twice ([evaluation/variety.py](../minunclip/evaluation/variety.py), after Chao, Wang and Jost, 2013):
 
 # %%
 for count in (8, 30, 100, 300, 3000):
@@ -756,8 +754,8 @@ plots.show(before_and_after, [names[0], "the change, 16 times as strong", names[
 # ## Where to read on
 #
 # - The code: [scenes/facts.py](../minunclip/scenes/facts.py), [scenes/render.py](../minunclip/scenes/render.py),
-#   [scenes/captions.py](../minunclip/scenes/captions.py), [judge.py](../minunclip/judge.py) and
-#   [metrics.py](../minunclip/metrics.py).
+#   [scenes/captions.py](../minunclip/scenes/captions.py), [evaluation/judge.py](../minunclip/evaluation/judge.py) and
+#   [evaluation/scores.py](../minunclip/evaluation/scores.py).
 # - The judge's accuracy on thousands of renders: [data/README.md](../data/README.md).
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 5.2 measures with people as judges, section
 #   5.3 compares diversity and fidelity.

@@ -22,12 +22,10 @@ from minunclip.clip import CLIP, CLIPConfig, TextEncoder, contrastive_loss
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
 from minunclip.embeddings import PCA
-from minunclip.judge import labels
-from minunclip.metrics import zero_shot
+from minunclip.evaluation import Share, labels, zero_shot
 from minunclip.networks import Attention, Block, causal_mask, timestep_embedding
 from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, phrase, render, to_tensor
 from minunclip.scenes.facts import draw_thing
-from minunclip.statistics import Share
 from minunclip.training import TrainConfig, Trainer, batches, collate
 from minunclip.training.recipes import ClipRecipe
 from minunclip.widgets_clip import SimilarityExplorer, similarity_grid

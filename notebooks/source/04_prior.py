@@ -19,15 +19,11 @@ import minunclip
 from minunclip import checks, plots
 from minunclip.common import best_device
 from minunclip.diffusion import ddim, generators, last, noise_stream
-from minunclip.distances import inside
-from minunclip.diversity import complete
-from minunclip.judge import Judge
+from minunclip.evaluation import Judge, Share, complete, fidelity, inside
 from minunclip.manipulations import as_image_embedding, decode
-from minunclip.metrics import fidelity
 from minunclip.networks import timestep_embedding
 from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.scenes import Scenes, Statement, Thing, render, to_tensor
-from minunclip.statistics import Share
 from minunclip.text import Text
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes import PriorRecipe

@@ -20,15 +20,12 @@ from minunclip import checks, manipulations, plots
 from minunclip.ar_prior import ARPrior, dot
 from minunclip.common import best_device
 from minunclip.diffusion import ddim, generators, last, noise_stream
-from minunclip.distances import inside
 from minunclip.embeddings import PCA
-from minunclip.judge import Judge
-from minunclip.metrics import fidelity
+from minunclip.evaluation import Judge, Share, fidelity, inside
 from minunclip.networks import causal_mask
 from minunclip.paper.binding import pair_of
 from minunclip.plane import Panel, plane
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
-from minunclip.statistics import Share
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes.ar_prior import ARPriorRecipe, hide
 from minunclip.unclip import UnCLIP, best_of

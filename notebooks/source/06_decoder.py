@@ -36,8 +36,7 @@ from minunclip.diffusion import (
     timesteps,
 )
 from minunclip.embeddings import Whitening, centre_and_spread
-from minunclip.judge import Judge
-from minunclip.metrics import same_facts
+from minunclip.evaluation import Judge, same_facts
 from minunclip.networks import AttentionBlock, ResBlock, UNet, UNetConfig, timestep_embedding
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, drop, encode

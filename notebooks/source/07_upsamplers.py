@@ -18,8 +18,7 @@ import minunclip
 from minunclip import checks, plots
 from minunclip.common import best_device
 from minunclip.diffusion import ddim, generators, noise_stream
-from minunclip.judge import Judge
-from minunclip.metrics import psnr, same_facts
+from minunclip.evaluation import Judge, psnr, same_facts
 from minunclip.plane import small as fewer_bytes
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, degrade

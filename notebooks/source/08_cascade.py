@@ -15,20 +15,26 @@ from IPython.display import Markdown
 
 import minunclip
 from minunclip import checks, plots
-from minunclip.bench import Bench, renders
 from minunclip.common import best_device
 from minunclip.diffusion import SAMPLERS, generators, last, noise_stream
-from minunclip.distances import frechet_distance
-from minunclip.diversity import effective_number
-from minunclip.judge import Judge
+from minunclip.evaluation import (
+    Bench,
+    Judge,
+    Share,
+    bootstrap,
+    effective_number,
+    frechet_distance,
+    judge_accuracy,
+    renders,
+    resamples,
+    same_facts,
+)
 from minunclip.manipulations import as_image_embedding, decode, draw, fresh, three_ways
-from minunclip.metrics import judge_accuracy, same_facts
 from minunclip.paper.rivals import with_ar_prior
 from minunclip.paper.runner import table_of
 from minunclip.paper.study import QUICK, Study, all_true
 from minunclip.paper.tradeoff import equal_fidelity, possible
 from minunclip.scenes import BACKGROUNDS, STYLES, Item, Scene, Scenes, Statement, Thing, render, to_tensor
-from minunclip.statistics import Share, bootstrap, resamples
 from minunclip.unclip import best_of
 from minunclip.upsampler import upsample
 from minunclip.widgets_cascade import Knobs, KnobsExplorer, knobs_grid, light
@@ -768,8 +774,8 @@ Markdown(table_of(f"at a decoder guidance of {cascade.settings.decoder_guidance:
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2 for the two factors, 5.1 for the prior
 #   (Figure 8), 5.2 for what people said (Table 1), 5.3 and 5.4 for diversity and FID (Figures 9 to 11, Table 2), 5.5
 #   for guided priors, Table 3 for the sizes.
-# - The code: [unclip.py](../minunclip/unclip.py) is section 1, [diversity.py](../minunclip/diversity.py),
-#   [distances.py](../minunclip/distances.py) and [metrics.py](../minunclip/metrics.py) are the yardsticks, and
+# - The code: [unclip.py](../minunclip/unclip.py) is section 1, [evaluation/variety.py](../minunclip/evaluation/variety.py),
+#   [evaluation/distances.py](../minunclip/evaluation/distances.py) and [evaluation/scores.py](../minunclip/evaluation/scores.py) are the yardsticks, and
 #   [paper/](../minunclip/paper) measures all of it at full length.
 # - Ho & Salimans, [Classifier-free diffusion guidance](https://arxiv.org/abs/2207.12598) (2022): the trade of variety
 #   for fidelity. Nichol et al., [GLIDE](https://arxiv.org/abs/2112.10741) (2021): the decoder with the caption alone.

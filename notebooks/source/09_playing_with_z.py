@@ -16,18 +16,15 @@ from IPython.display import display
 import minunclip
 from minunclip import checks, manipulations, plots
 from minunclip import widgets_play as play
-from minunclip.bench import renders
 from minunclip.common import best_device
 from minunclip.diffusion import timesteps
 from minunclip.embeddings import PCA, slerp
-from minunclip.judge import Judge
+from minunclip.evaluation import Judge, Share, psnr, renders, same_facts
 from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, invert, probe, text_diff, turn
-from minunclip.metrics import psnr, same_facts
 from minunclip.paper.binding import pair_of
 from minunclip.paper.typography import write
 from minunclip.paper.words import edit_of
 from minunclip.scenes import KINDS, Scene, Scenes, Thing, render, to_tensor
-from minunclip.statistics import Share
 from minunclip.training import embeddings
 from minunclip.widgets_cascade import crossed, light
 

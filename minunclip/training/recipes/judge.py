@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...judge import Judge, labels
+from ...evaluation import Judge, labels
 from ...scenes import Scenes
 from ..data import ENDLESS, Batch
 from ..trainer import TrainConfig

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .common import Stage
-from .scenes import LAYOUT_NAMES, SCENE_FACTS, THING_FACTS, Scene, Thing
-from .scenes.facts import LAYOUTS
+from ..common import Stage
+from ..scenes import LAYOUT_NAMES, SCENE_FACTS, THING_FACTS, Scene, Thing
+from ..scenes.facts import LAYOUTS
 
 SLOTS = 3
 # What is asked of the whole picture. No caption states the layout by itself, but the judge needs it to know how many

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..scenes import Item, Scene
+from ..unclip import UnCLIP
 from .judge import Judge
-from .scenes import Item, Scene
-from .unclip import UnCLIP
 
 
 @dataclass

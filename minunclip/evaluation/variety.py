@@ -14,9 +14,9 @@ from itertools import permutations
 
 import numpy as np
 
-from .metrics import matched
-from .scenes import HELD_OUT, SCENE_FACTS, THING_FACTS, Scene, Statement, Thing
-from .scenes.facts import LAYOUTS
+from ..scenes import HELD_OUT, SCENE_FACTS, THING_FACTS, Scene, Statement, Thing
+from ..scenes.facts import LAYOUTS
+from .scores import matched
 from .statistics import Estimate, bootstrap
 
 Facts = tuple[tuple[str, str], ...]  # (name, value) of each open fact

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .clip import CLIP
-from .scenes import FACTS, SCENE_FACTS, THING_FACTS, Item, Scene, Statement, full_statement, phrase, with_fact
+from ..clip import CLIP
+from ..scenes import FACTS, SCENE_FACTS, THING_FACTS, Item, Scene, Statement, full_statement, phrase, with_fact
 from .statistics import Share
 
 

@@ -1,0 +1,17 @@
+"""What is measured: the judge that reads facts off a picture, fidelity, diversity, distances, and their intervals.
+
+May import: the paper's parts, and the rooms below them.
+"""
+
+from .bench import Bench, renders
+from .distances import frechet_distance, inside
+from .judge import ABSENT, Judge, heads, labels, mean_loss
+from .scores import everything, fidelity, judge_accuracy, psnr, same_facts, true_facts, zero_shot
+from .statistics import Estimate, Share, average, bootstrap, resamples
+from .variety import complete, effective_number, entropies, entropy, open_style
+
+__all__ = [
+    "ABSENT", "Bench", "Estimate", "Judge", "Share", "average", "bootstrap", "complete", "effective_number",
+    "entropies", "entropy", "everything", "fidelity", "frechet_distance", "heads", "inside", "judge_accuracy",
+    "labels", "mean_loss", "open_style", "psnr", "renders", "resamples", "same_facts", "true_facts", "zero_shot",
+]  # fmt: skip
