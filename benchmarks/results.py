@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from minunclip import measured
+from minunclip.plots import tables as measured
 from minunclip.pretrained import DEFAULT, NARROW, write_karlo
 
 KARLO = replace(DEFAULT, clip=replace(DEFAULT.clip, image_layers=0))    # its folder has no image encoder

@@ -13,8 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from .evaluation import Judge
-from .figures import COLOURS, DASHES
-from .plots import Picture, plotted, show
+from .plots import COLOURS, DASHES, Picture, plotted, show
 from .scenes import Item
 from .unclip import UnCLIP
 from .widgets import Live, StillBox, knob, light, stacked

@@ -11,9 +11,7 @@ from torch import Tensor
 
 from .common import to_pil
 from .diffusion import SCHEDULES, Denoiser, Diffusion, DiffusionConfig, ddim, last
-from .figures import COLOURS, DASHES
-from .plane import Panel, fill, lattice
-from .plots import Picture, plotted
+from .plots import COLOURS, DASHES, Panel, Picture, fill, lattice, plotted
 from .widgets import Live, StillBox, knob, paged, stacked
 
 DIFFUSIONS = {name: Diffusion(DiffusionConfig(schedule=name)) for name in SCHEDULES}

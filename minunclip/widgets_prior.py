@@ -12,10 +12,8 @@ from torch import Tensor
 
 from .common import to_pil
 from .embeddings import PCA
-from .figures import COLOURS
 from .manipulations import as_image_embedding, decode
-from .plane import small
-from .plots import Picture, plotted
+from .plots import COLOURS, Picture, plotted, small
 from .unclip import UnCLIP
 from .widgets import Live, StillBox, knob, paged, stacked
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from minunclip.__main__ import main
 from minunclip.commands import draw
-from minunclip.plots import to_pil
+from minunclip.plots.pictures import to_pil
 from minunclip.pretrained import load as weights
 from minunclip.unclip import UnCLIP
 

@@ -9,7 +9,8 @@ from PIL import ImageColor
 
 from minunclip.evaluation import Judge
 from minunclip.evaluation.judge import JudgeConfig
-from minunclip.figures import COLOURS, curves, heatmap, loss_curve, picture_map, running_mean
+from minunclip.plots import COLOURS, curves
+from minunclip.plots.charts import heatmap, loss_curve, picture_map, running_mean
 from minunclip.training import Record
 
 

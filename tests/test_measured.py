@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minunclip import measured
+from minunclip.plots import tables as measured
 
 ROOT = Path(__file__).parent.parent
 KARLO = {

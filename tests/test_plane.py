@@ -10,9 +10,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from minunclip.figures import COLOURS
-from minunclip.plane import Panel, describe, fill, lattice, plane, small
-from minunclip.plots import Picture
+from minunclip.plots import COLOURS, Panel, Picture, fill, lattice, plane, small
+from minunclip.plots.points import describe
 
 DOTS = torch.tensor([[0.0, 0.0], [1.0, 2.0], [-1.0, 0.5], [3.0, 0.0]])
 LABELS = torch.tensor([2, 0, 2, 1])

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from minunclip.diffusion import Step
-from minunclip.plots import Picture, bars, cascade_figure, cost_table, embedding_bars, film_strip, show, to_pil
+from minunclip.plots import Picture, cost_table, show
+from minunclip.plots.pictures import bars, cascade_figure, embedding_bars, film_strip, to_pil
 from minunclip.unclip import Drawing, Settings
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..figures import COLOURS, curves
-from ..plots import Picture, plotted
+from ..plots import COLOURS, Picture, curves, plotted
 from ..scenes import FACTS
 from .runner import Tables
 from .study import VARIETIES

@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 
 import minunclip
-from minunclip import plots
 from minunclip.common import best_device
 from minunclip.evaluation import Judge, true_facts
+from minunclip.plots import pictures as plots
 from minunclip.scenes import Statement, Thing
 from minunclip.widgets import GuidanceExplorer, guidance_grid
 

@@ -17,13 +17,14 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
-from minunclip import checks, plots
+from minunclip import checks
 from minunclip.clip import CLIP, CLIPConfig, TextEncoder, contrastive_loss
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
 from minunclip.embeddings import PCA
 from minunclip.evaluation import Share, labels, zero_shot
 from minunclip.networks import Attention, Block, causal_mask, timestep_embedding
+from minunclip.plots import pictures as plots
 from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, phrase, render, to_tensor
 from minunclip.scenes.facts import draw_thing
 from minunclip.training import TrainConfig, Trainer, batches, collate

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import minunclip
-from minunclip import checks, plots
+from minunclip import checks
 from minunclip.clip import CLIP
 from minunclip.common import best_device
 from minunclip.diffusion import (
@@ -33,7 +33,8 @@ from minunclip.diffusion import (
     timesteps,
 )
 from minunclip.networks import UNet, UNetConfig, timestep_embedding
-from minunclip.plane import Panel, lattice, plane
+from minunclip.plots import Panel, lattice, plane
+from minunclip.plots import pictures as plots
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer
 from minunclip.widgets_diffusion import FieldExplorer, NoiseExplorer, field_grid, noise_grid

@@ -16,12 +16,13 @@ import torch
 import torch.nn.functional as F
 
 import minunclip
-from minunclip import checks, plots
+from minunclip import checks
 from minunclip.common import best_device
 from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.evaluation import Judge, Share, complete, fidelity, inside
 from minunclip.manipulations import as_image_embedding, decode
 from minunclip.networks import timestep_embedding
+from minunclip.plots import pictures as plots
 from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.scenes import Scenes, Statement, Thing, render, to_tensor
 from minunclip.text import Text

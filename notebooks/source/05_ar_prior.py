@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 import minunclip
-from minunclip import checks, manipulations, plots
+from minunclip import checks, manipulations
 from minunclip.ar_prior import ARPrior, dot
 from minunclip.common import best_device
 from minunclip.diffusion import ddim, generators, last, noise_stream
@@ -24,7 +24,8 @@ from minunclip.embeddings import PCA
 from minunclip.evaluation import Judge, Share, fidelity, inside
 from minunclip.networks import causal_mask
 from minunclip.paper.binding import pair_of
-from minunclip.plane import Panel, plane
+from minunclip.plots import Panel, plane
+from minunclip.plots import pictures as plots
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes.ar_prior import ARPriorRecipe, hide

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 # %%
 import minunclip
-from minunclip import checks, plots
+from minunclip import checks
 from minunclip.common import best_device
 from minunclip.decoder import Condition, DecoderConfig
 from minunclip.diffusion import (
@@ -38,6 +38,7 @@ from minunclip.diffusion import (
 from minunclip.embeddings import Whitening, centre_and_spread
 from minunclip.evaluation import Judge, same_facts
 from minunclip.networks import AttentionBlock, ResBlock, UNet, UNetConfig, timestep_embedding
+from minunclip.plots import pictures as plots
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, drop, encode
 from minunclip.training.recipes import DecoderRecipe, random_timesteps

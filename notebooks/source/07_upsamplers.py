@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 
 import minunclip
-from minunclip import checks, plots
+from minunclip import checks
 from minunclip.common import best_device
 from minunclip.diffusion import ddim, generators, noise_stream
 from minunclip.evaluation import Judge, psnr, same_facts
-from minunclip.plane import small as fewer_bytes
+from minunclip.plots import pictures as plots
+from minunclip.plots import small as fewer_bytes
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, degrade
 from minunclip.training.recipes import UpsamplerRecipe, diffusion_loss

@@ -14,7 +14,7 @@ import torch
 from IPython.display import Markdown
 
 import minunclip
-from minunclip import checks, plots
+from minunclip import checks
 from minunclip.common import best_device
 from minunclip.diffusion import SAMPLERS, generators, last, noise_stream
 from minunclip.evaluation import (
@@ -34,6 +34,7 @@ from minunclip.paper.rivals import with_ar_prior
 from minunclip.paper.runner import table_of
 from minunclip.paper.study import QUICK, Study, all_true
 from minunclip.paper.tradeoff import equal_fidelity, possible
+from minunclip.plots import pictures as plots
 from minunclip.scenes import BACKGROUNDS, STYLES, Item, Scene, Scenes, Statement, Thing, render, to_tensor
 from minunclip.unclip import best_of
 from minunclip.upsampler import upsample

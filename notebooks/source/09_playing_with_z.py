@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from IPython.display import display
 
 import minunclip
-from minunclip import checks, manipulations, plots
+from minunclip import checks, manipulations
 from minunclip import widgets_play as play
 from minunclip.common import best_device
 from minunclip.diffusion import timesteps
@@ -24,6 +24,7 @@ from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, in
 from minunclip.paper.binding import pair_of
 from minunclip.paper.typography import write
 from minunclip.paper.words import edit_of
+from minunclip.plots import pictures as plots
 from minunclip.scenes import KINDS, Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import embeddings
 from minunclip.widgets_cascade import crossed, light

@@ -26,13 +26,14 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 import minunclip
-from minunclip import checks, plots
+from minunclip import checks
 from minunclip.clip import CLIP
 from minunclip.common import best_device, best_dtype, for_clip, for_decoder, read_picture
 from minunclip.decoder import Decoder
 from minunclip.diffusion import ddpm, generators, last, noise_stream
 from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
 from minunclip.networks import QuickGELU, causal_mask, timestep_embedding
+from minunclip.plots import pictures as plots
 
 # %%
 from minunclip.pretrained import (

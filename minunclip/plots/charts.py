@@ -10,9 +10,9 @@ import numpy as np
 from safetensors import safe_open
 from torch import Tensor
 
-from .common import to_pil, weights_folder
-from .plots import Picture, plotted
-from .training import Record
+from ..common import to_pil, weights_folder
+from ..training import Record
+from .pictures import Picture, plotted
 
 COLOURS = ("#2c5f94", "#c1543c", "#3b8a5a", "#8a6bb0", "#b08a2c", "#555555")
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))     # tell lines apart without colours, too

@@ -13,9 +13,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .common import DATA, to_pil
-from .diffusion import Step
-from .unclip import Drawing
+from ..common import DATA, to_pil
+from ..diffusion import Step
+from ..unclip import Drawing
 
 GAP, MARGIN = 8, 6  # pixels between pictures, and around them
 INK = (60, 60, 70)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .common import DATA
+from ..common import DATA
 
 RESULTS = DATA / "results"
 NETWORKS = ("prior", "decoder", "upsampler")

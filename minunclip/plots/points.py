@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .figures import COLOURS
-from .plots import Picture, plotted
+from .charts import COLOURS
+from .pictures import Picture, plotted
 
 MARKS = ("o", "^", "s", "D")                                            # tell labels apart without colours, too
 
