@@ -105,7 +105,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.suite == "paper":
         if args.captions is not None:
             raise ValueError("--captions is for the scenes suite: the paper suite has two sizes, one with --quick")
-        from .paper import measure
+        from .experiments import measure
 
         print(measure(args.out, args.seed, args.quick, args.fresh))
         return 0

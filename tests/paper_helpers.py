@@ -7,7 +7,8 @@ from torch import Tensor
 
 from minunclip.evaluation import Bench, Judge
 from minunclip.evaluation.judge import JudgeConfig
-from minunclip.paper.study import Size, Study
+from minunclip.experiments import Study
+from minunclip.experiments.study import Size
 from minunclip.scenes import Scene, Scenes
 
 TINY = Size(singles=6, groups=4, samples=3, guidances=(1, 4), few_guidances=(2,), prior_guidances=(1, 3), draws=5,

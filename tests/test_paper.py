@@ -12,11 +12,13 @@ from helpers import ship, tiny_cascade, tiny_folder
 from paper_helpers import FEW, TINY, tiny_study
 from PIL import Image
 
-from minunclip import paper
+from minunclip import experiments as paper
 from minunclip.__main__ import main
-from minunclip.paper import alike, copies, runner, suite, words
-from minunclip.paper import study as studying
-from minunclip.paper.study import Study
+from minunclip.experiments import Study, runner, suite
+from minunclip.experiments import probing as copies
+from minunclip.experiments import study as studying
+from minunclip.experiments import text_diffs as words
+from minunclip.experiments import variations as alike
 from minunclip.scenes import STYLES
 
 

@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from paper_helpers import FEW, tiny_study, told
 
 from minunclip.embeddings import PCA
+from minunclip.experiments import Study
+from minunclip.experiments import probing as copies
+from minunclip.experiments import text_diffs as words
+from minunclip.experiments import variations as alike
+from minunclip.experiments.study import pooled
 from minunclip.manipulations import Latent
-from minunclip.paper import alike, copies, words
-from minunclip.paper.study import Study, pooled
 from minunclip.scenes import FACTS, SCENE_FACTS, Scene, Thing, with_fact
 
 CIRCLE, SQUARE = Thing("circle", "red", "big"), Thing("square", "blue", "small")

@@ -2,9 +2,10 @@
 
 import json
 
-from minunclip import paper
-from minunclip.paper import charts, report
-from minunclip.paper.runner import plain
+from minunclip import experiments as paper
+from minunclip.experiments import figures as charts
+from minunclip.experiments import report
+from minunclip.experiments.runner import plain
 
 
 def test_figures_of_one_point_and_of_no_number():

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from minunclip.evaluation import Estimate, Share
-from minunclip.paper import runner
+from minunclip.experiments import runner
 from minunclip.plots import Picture
 
 SEEDED = dict.fromkeys(("first", "second"), {"seed": 0})

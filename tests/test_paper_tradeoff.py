@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from paper_helpers import tiny_study
 
-from minunclip.paper import curves, tradeoff
-from minunclip.paper.study import Variety
+from minunclip.experiments import curves
+from minunclip.experiments import guidance as tradeoff
+from minunclip.experiments.study import Variety
 
 
 def variety(fidelity, scenes, styles=1.0, n=5) -> Variety:

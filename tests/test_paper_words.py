@@ -15,8 +15,11 @@ from PIL import ImageFont
 
 from minunclip.ar_prior import ARPrior, ARPriorConfig
 from minunclip.common import sha256
-from minunclip.paper import binding, rivals, typography
-from minunclip.paper.study import Study, Variety
+from minunclip.experiments import Study
+from minunclip.experiments import attribute_binding as binding
+from minunclip.experiments import two_priors as rivals
+from minunclip.experiments import typographic_attack as typography
+from minunclip.experiments.study import Variety
 from minunclip.scenes import HELD_OUT, KINDS, Scene, Thing
 from minunclip.scenes.dataset import for_testing
 

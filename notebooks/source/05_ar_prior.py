@@ -22,8 +22,8 @@ from minunclip.common import best_device
 from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.embeddings import PCA
 from minunclip.evaluation import Judge, Share, fidelity, inside
+from minunclip.experiments import pair_of
 from minunclip.networks import causal_mask
-from minunclip.paper.binding import pair_of
 from minunclip.plots import Panel, plane
 from minunclip.plots import pictures as plots
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor

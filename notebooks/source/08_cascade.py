@@ -29,11 +29,8 @@ from minunclip.evaluation import (
     resamples,
     same_facts,
 )
+from minunclip.experiments import QUICK, Study, all_true, equal_fidelity, possible, table_of, with_ar_prior
 from minunclip.manipulations import as_image_embedding, decode, draw, fresh, three_ways
-from minunclip.paper.rivals import with_ar_prior
-from minunclip.paper.runner import table_of
-from minunclip.paper.study import QUICK, Study, all_true
-from minunclip.paper.tradeoff import equal_fidelity, possible
 from minunclip.plots import pictures as plots
 from minunclip.scenes import BACKGROUNDS, STYLES, Item, Scene, Scenes, Statement, Thing, render, to_tensor
 from minunclip.unclip import best_of

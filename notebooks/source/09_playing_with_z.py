@@ -20,10 +20,8 @@ from minunclip.common import best_device
 from minunclip.diffusion import timesteps
 from minunclip.embeddings import PCA, slerp
 from minunclip.evaluation import Judge, Share, psnr, renders, same_facts
+from minunclip.experiments import edit_of, pair_of, write
 from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, invert, probe, text_diff, turn
-from minunclip.paper.binding import pair_of
-from minunclip.paper.typography import write
-from minunclip.paper.words import edit_of
 from minunclip.plots import pictures as plots
 from minunclip.scenes import KINDS, Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import embeddings

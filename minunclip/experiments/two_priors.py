@@ -14,7 +14,7 @@ from torch import Tensor
 from ..ar_prior import ARPrior
 from ..evaluation import Estimate, Share, average, bootstrap
 from ..unclip import UnCLIP
-from .binding import outcomes, pairs_for
+from .attribute_binding import outcomes, pairs_for
 from .runner import Found
 from .study import VARIETIES, Study, Variety, number_of
 

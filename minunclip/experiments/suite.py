@@ -14,18 +14,18 @@ from ..common import DATA, best_device, machine, save_png, write_text
 from ..evaluation import Bench, Judge
 from ..pretrained import load
 from ..scenes import Scenes
-from .alike import interpolations, variations
-from .binding import attribute_binding
-from .charts import figures_of
-from .copies import inversion, probing
-from .prior import conditionings, rerank
+from .attribute_binding import attribute_binding
+from .conditioning import conditionings, rerank
+from .figures import figures_of
+from .guidance import guidance, prior_guidance
+from .probing import inversion, probing
 from .report import page
-from .rivals import two_priors
 from .runner import markdown, run, weight_sums
 from .study import FULL, QUICK, Study
-from .tradeoff import guidance, prior_guidance
-from .typography import typographic_attack
-from .words import text_diffs
+from .text_diffs import text_diffs
+from .two_priors import two_priors
+from .typographic_attack import typographic_attack
+from .variations import interpolations, variations
 
 PARTS = (guidance, conditionings, rerank, prior_guidance, two_priors, variations, interpolations, text_diffs, probing,
          attribute_binding, typographic_attack, inversion)  # fmt: skip
