@@ -13,8 +13,8 @@ import pytest
 import torch
 from exercises import NOTEBOOKS, all_exercises, exercises, namespace, read
 
-from minunclip import checks
-from minunclip.checks.core import Check, difference, exercise, normal, told
+from minunclip.course import checks
+from minunclip.course.checks.core import Check, difference, exercise, normal, told
 
 FILES = sorted(path.stem for path in (Path(__file__).parent / "wrong_answers").glob("*.py"))
 LISTS = [importlib.import_module(f"wrong_answers.{name}").WRONG for name in FILES]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from minunclip.course.widgets.base import GuidanceExplorer, guidance_grid
 from minunclip.text import WordTokenizer
 from minunclip.unclip import Drawing, Settings
-from minunclip.widgets import GuidanceExplorer, guidance_grid
 
 
 class Cascade:

@@ -11,11 +11,11 @@ from helpers import normal, randomise, tiny_cascade
 from PIL import Image
 from test_widgets import bundle, linked
 
+from minunclip.course.widgets.cascade import COUNT, Chart, Knobs, KnobsExplorer, crossed, knobs_grid, light
 from minunclip.evaluation import Judge
 from minunclip.evaluation.judge import JudgeConfig
 from minunclip.plots import Picture
 from minunclip.scenes import Scenes
-from minunclip.widgets_cascade import COUNT, Chart, Knobs, KnobsExplorer, crossed, knobs_grid, light
 
 DOT = (255, 214, 92)
 KNOBS = Knobs((1, 2, 4), (1, 3), np.array([[0.2, 0.4], [0.4, 0.8], [0.6, 0.8]]), np.array([[9, 7], [8, 4], [5.0, 3]]))

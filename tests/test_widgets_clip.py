@@ -12,7 +12,7 @@ from PIL import Image
 from test_widgets import bundle, linked
 
 from minunclip.clip import CLIP
-from minunclip.widgets_clip import BAR, LIKE, SIDE, UNLIKE, SimilarityExplorer, cosines, shelf, similarity_grid
+from minunclip.course.widgets.clip import BAR, LIKE, SIDE, UNLIKE, SimilarityExplorer, cosines, shelf, similarity_grid
 
 NAMES = ("a <red> star", "moon", "fish")
 CAPTIONS = ["a red star", "a moon", "a fish"]

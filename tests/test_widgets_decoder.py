@@ -7,8 +7,8 @@ from helpers import normal, tiny_cascade
 from test_widgets import bundle, linked
 from test_widgets_diffusion import has_labelled_field, works_alone
 
+from minunclip.course.widgets.decoder import PATHS, DecoderExplorer, condition_by, decode, decoded_grid, decoded_page
 from minunclip.diffusion import ddim, generators, last, noise_stream
-from minunclip.widgets_decoder import PATHS, DecoderExplorer, condition_by, decode, decoded_grid, decoded_page
 
 IMAGE, OTHER = normal(3, 32, 32, seed=3).clamp(-1, 1), normal(3, 32, 32, seed=4).clamp(-1, 1)
 

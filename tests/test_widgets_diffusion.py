@@ -12,8 +12,15 @@ from helpers import normal
 from PIL import Image
 from test_widgets import bundle, linked
 
+from minunclip.course.widgets.diffusion import (
+    FieldExplorer,
+    NoiseExplorer,
+    field_grid,
+    field_page,
+    noise_grid,
+    noise_page,
+)
 from minunclip.diffusion import Diffusion, DiffusionConfig
-from minunclip.widgets_diffusion import FieldExplorer, NoiseExplorer, field_grid, field_page, noise_grid, noise_page
 
 POINT = Diffusion(DiffusionConfig(target="x0", clip=None))
 CENTRES = torch.tensor([[1.0, -0.5], [-0.25, 0.75]])

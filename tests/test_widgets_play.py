@@ -5,9 +5,7 @@ import torch
 from helpers import normal, tiny_cascade
 from test_widgets import bundle
 
-from minunclip.embeddings import PCA
-from minunclip.manipulations import between_pictures, draw, fresh, interpolate, probe, text_diff
-from minunclip.widgets_play import (
+from minunclip.course.widgets.manipulations import (
     STEPS,
     ProbeExplorer,
     SlerpExplorer,
@@ -18,6 +16,8 @@ from minunclip.widgets_play import (
     strip,
     variation_pages,
 )
+from minunclip.embeddings import PCA
+from minunclip.manipulations import between_pictures, draw, fresh, interpolate, probe, text_diff
 
 NAMES = ["a star", "a <moon>", "a fish"]
 
@@ -46,7 +46,7 @@ def seen(monkeypatch):
         found.append([image.clone() for image in images])
         return strip(images, names, *args, **how)
 
-    monkeypatch.setattr("minunclip.widgets_play.strip", spy)
+    monkeypatch.setattr("minunclip.course.widgets.manipulations.strip", spy)
     return found
 
 

@@ -8,8 +8,8 @@ import torch
 from helpers import normal, tiny_cascade
 from test_widgets import bundle, linked
 
+from minunclip.course.widgets.prior import PriorExplorer, fit, prior_grid, prior_page, variety
 from minunclip.manipulations import as_image_embedding
-from minunclip.widgets_prior import PriorExplorer, fit, prior_grid, prior_page, variety
 
 CLOUD = normal(40, 12) * torch.linspace(3, 0.1, 12)
 
@@ -73,7 +73,7 @@ def test_the_map_puts_each_embedding_on_the_principal_axes_of_the_cloud(cascade,
 
 def test_the_decoder_is_told_no_caption(cascade, monkeypatch):
     told = []
-    monkeypatch.setattr("minunclip.widgets_prior.decode", lambda cascade, z_i, captions, seed: told.append(
+    monkeypatch.setattr("minunclip.course.widgets.prior.decode", lambda cascade, z_i, captions, seed: told.append(
         (captions, seed)) or torch.zeros(len(z_i), 3, 32, 32))  # fmt: skip
     prior_page(cascade, CLOUD[:3], "a red star", told="", cloud=CLOUD, seed=9)
     assert told == [(["", "", ""], 9)]

@@ -8,10 +8,10 @@ from helpers import normal, randomise, tiny_upsampler
 from test_widgets import bundle
 from test_widgets_diffusion import has_labelled_field, works_alone
 
+from minunclip.course.widgets.upsampler import FAULTS, DegradationExplorer, degraded_grid, degraded_page, enlarge
 from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.evaluation import psnr
 from minunclip.upsampler import Upsampler
-from minunclip.widgets_upsampler import FAULTS, DegradationExplorer, degraded_grid, degraded_page, enlarge
 
 HIGH = F.avg_pool2d(normal(1, 3, 40, 40, seed=3), 9, stride=1).mul(4).clamp(-1, 1)[0]      # (3, 32, 32), smooth
 LOW = F.avg_pool2d(HIGH, 2)                                                                # (3, 16, 16)

@@ -13,10 +13,10 @@ import torch
 
 import minunclip
 from minunclip.common import best_device
+from minunclip.course.widgets.base import GuidanceExplorer, guidance_grid
 from minunclip.evaluation import Judge, true_facts
 from minunclip.plots import pictures as plots
 from minunclip.scenes import Statement, Thing
-from minunclip.widgets import GuidanceExplorer, guidance_grid
 
 torch.set_grad_enabled(False)  # nothing is trained in this notebook
 device = best_device()

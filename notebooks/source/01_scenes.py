@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
-from minunclip import checks
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
+from minunclip.course import checks
 from minunclip.evaluation import ABSENT, Judge, entropy, fidelity, heads, judge_accuracy, labels, same_facts
 from minunclip.plots import pictures as plots
 from minunclip.scenes import VOCABULARY, Scene, Scenes, Statement, Thing, describe, draw_scene, render, to_tensor

@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
-from minunclip import checks
 from minunclip.clip import CLIP, CLIPConfig, TextEncoder, contrastive_loss
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
+from minunclip.course import checks
+from minunclip.course.widgets.clip import SimilarityExplorer, similarity_grid
 from minunclip.embeddings import PCA
 from minunclip.evaluation import Share, labels, zero_shot
 from minunclip.networks import Attention, Block, causal_mask, timestep_embedding
@@ -29,7 +30,6 @@ from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, phrase, ren
 from minunclip.scenes.facts import draw_thing
 from minunclip.training import TrainConfig, Trainer, batches, collate
 from minunclip.training.recipes import ClipRecipe
-from minunclip.widgets_clip import SimilarityExplorer, similarity_grid
 
 # %%
 torch.set_grad_enabled(False)                     # on again for the training in section 5

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import minunclip
-from minunclip import checks
 from minunclip.clip import CLIP
 from minunclip.common import best_device
+from minunclip.course import checks
+from minunclip.course.widgets.diffusion import FieldExplorer, NoiseExplorer, field_grid, noise_grid
 from minunclip.diffusion import (
     Diffusion,
     DiffusionConfig,
@@ -37,7 +38,6 @@ from minunclip.plots import Panel, lattice, plane
 from minunclip.plots import pictures as plots
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer
-from minunclip.widgets_diffusion import FieldExplorer, NoiseExplorer, field_grid, noise_grid
 
 # %%
 torch.set_grad_enabled(False)                     # on again wherever something is trained

@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 
 import minunclip
-from minunclip import checks
 from minunclip.common import best_device
+from minunclip.course import checks
+from minunclip.course.widgets.prior import PriorExplorer, fit, prior_grid, variety
 from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.evaluation import Judge, Share, complete, fidelity, inside
 from minunclip.manipulations import as_image_embedding, decode
@@ -29,7 +30,6 @@ from minunclip.text import Text
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes import PriorRecipe
 from minunclip.unclip import best_of
-from minunclip.widgets_prior import PriorExplorer, fit, prior_grid, variety
 
 # %%
 torch.set_grad_enabled(False)                     # on again for the training in section 6

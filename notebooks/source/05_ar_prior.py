@@ -16,9 +16,11 @@ import torch
 import torch.nn.functional as F
 
 import minunclip
-from minunclip import checks, manipulations
+from minunclip import manipulations
 from minunclip.ar_prior import ARPrior, dot
 from minunclip.common import best_device
+from minunclip.course import checks
+from minunclip.course.widgets.prior import PriorExplorer, fit, prior_grid, variety
 from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.embeddings import PCA
 from minunclip.evaluation import Judge, Share, fidelity, inside
@@ -30,7 +32,6 @@ from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes.ar_prior import ARPriorRecipe, hide
 from minunclip.unclip import UnCLIP, best_of
-from minunclip.widgets_prior import PriorExplorer, fit, prior_grid, variety
 
 # %%
 torch.set_grad_enabled(False)                     # on again for the training in section 6

@@ -20,8 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 # %%
 import minunclip
-from minunclip import checks
 from minunclip.common import best_device
+from minunclip.course import checks
+from minunclip.course.widgets.decoder import DecoderExplorer, decoded_grid
 from minunclip.decoder import Condition, DecoderConfig
 from minunclip.diffusion import (
     Diffusion,
@@ -42,7 +43,6 @@ from minunclip.plots import pictures as plots
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, drop, encode
 from minunclip.training.recipes import DecoderRecipe, random_timesteps
-from minunclip.widgets_decoder import DecoderExplorer, decoded_grid
 
 # %%
 torch.set_grad_enabled(False)                     # on again for the training in section 7

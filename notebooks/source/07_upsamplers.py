@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 
 import minunclip
-from minunclip import checks
 from minunclip.common import best_device
+from minunclip.course import checks
+from minunclip.course.widgets.upsampler import FAULTS, DegradationExplorer, degraded_grid, enlarge
 from minunclip.diffusion import ddim, generators, noise_stream
 from minunclip.evaluation import Judge, psnr, same_facts
 from minunclip.plots import pictures as plots
@@ -25,7 +26,6 @@ from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, degrade
 from minunclip.training.recipes import UpsamplerRecipe, diffusion_loss
 from minunclip.upsampler import upsample
-from minunclip.widgets_upsampler import FAULTS, DegradationExplorer, degraded_grid, enlarge
 
 # %%
 torch.set_grad_enabled(False)                     # on again wherever something is trained

@@ -14,8 +14,9 @@ import torch
 from IPython.display import Markdown
 
 import minunclip
-from minunclip import checks
 from minunclip.common import best_device
+from minunclip.course import checks
+from minunclip.course.widgets.cascade import Knobs, KnobsExplorer, knobs_grid, light
 from minunclip.diffusion import SAMPLERS, generators, last, noise_stream
 from minunclip.evaluation import (
     Bench,
@@ -35,7 +36,6 @@ from minunclip.plots import pictures as plots
 from minunclip.scenes import BACKGROUNDS, STYLES, Item, Scene, Scenes, Statement, Thing, render, to_tensor
 from minunclip.unclip import best_of
 from minunclip.upsampler import upsample
-from minunclip.widgets_cascade import Knobs, KnobsExplorer, knobs_grid, light
 
 # %%
 torch.set_grad_enabled(False)                     # nothing is trained in this notebook

@@ -14,9 +14,11 @@ import torch.nn.functional as F
 from IPython.display import display
 
 import minunclip
-from minunclip import checks, manipulations
-from minunclip import widgets_play as play
+from minunclip import manipulations
 from minunclip.common import best_device
+from minunclip.course import checks
+from minunclip.course.widgets import manipulations as play
+from minunclip.course.widgets.cascade import crossed, light
 from minunclip.diffusion import timesteps
 from minunclip.embeddings import PCA, slerp
 from minunclip.evaluation import Judge, Share, psnr, renders, same_facts
@@ -25,7 +27,6 @@ from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, in
 from minunclip.plots import pictures as plots
 from minunclip.scenes import KINDS, Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import embeddings
-from minunclip.widgets_cascade import crossed, light
 
 # %%
 torch.set_grad_enabled(False)                     # nothing is trained in this notebook

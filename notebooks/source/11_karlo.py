@@ -26,9 +26,9 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 import minunclip
-from minunclip import checks
 from minunclip.clip import CLIP
 from minunclip.common import best_device, best_dtype, for_clip, for_decoder, read_picture
+from minunclip.course import checks
 from minunclip.decoder import Decoder
 from minunclip.diffusion import ddpm, generators, last, noise_stream
 from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff

@@ -12,11 +12,11 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from .embeddings import PCA
-from .manipulations import Latent, between_pictures, between_texts, draw, fresh, interpolate, probe, text_diff
-from .plots import Picture, show
-from .unclip import UnCLIP
-from .widgets import Live, knob, light
+from ...embeddings import PCA
+from ...manipulations import Latent, between_pictures, between_texts, draw, fresh, interpolate, probe, text_diff
+from ...plots import Picture, show
+from ...unclip import UnCLIP
+from .base import Live, knob, light
 
 STEPS, SIDE = 20, 96
 WAYS = {"the prior's z_i": between_pictures, "z_t": between_texts}

@@ -8,12 +8,12 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from .decoder import Condition
-from .diffusion import ddim, generators, guided, last, noise_stream
-from .plots import Picture, show
-from .text import Text
-from .unclip import UnCLIP
-from .widgets import Live, StillBox, knob, paged, stacked
+from ...decoder import Condition
+from ...diffusion import ddim, generators, guided, last, noise_stream
+from ...plots import Picture, show
+from ...text import Text
+from ...unclip import UnCLIP
+from .base import Live, StillBox, knob, paged, stacked
 
 PATHS = {"both ways": (True, True), "only added to the time embedding": (True, False),
          "only as extra tokens": (False, True), "not at all": (False, False)}  # fmt: skip

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evaluation import ABSENT, mean_loss
-from ..scenes import Thing
-from ..scenes.shapes import star
+from ...evaluation import ABSENT, mean_loss
+from ...scenes import Thing
+from ...scenes.shapes import star
 from .core import exercise, normal
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..diffusion import cosine_betas
-from ..networks import causal_mask
-from ..unclip import best_of
+from ...diffusion import cosine_betas
+from ...networks import causal_mask
+from ...unclip import best_of
 from .core import exercise, normal
 
 

@@ -9,10 +9,10 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from .common import to_pil
-from .diffusion import SCHEDULES, Denoiser, Diffusion, DiffusionConfig, ddim, last
-from .plots import COLOURS, DASHES, Panel, Picture, fill, lattice, plotted
-from .widgets import Live, StillBox, knob, paged, stacked
+from ...common import to_pil
+from ...diffusion import SCHEDULES, Denoiser, Diffusion, DiffusionConfig, ddim, last
+from ...plots import COLOURS, DASHES, Panel, Picture, fill, lattice, plotted
+from .base import Live, StillBox, knob, paged, stacked
 
 DIFFUSIONS = {name: Diffusion(DiffusionConfig(schedule=name)) for name in SCHEDULES}
 Guided = Callable[[Tensor, float], Denoiser]  # (labels (N,), guidance) -> denoiser of points (N, 2)

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .common import to_pil
-from .embeddings import PCA
-from .manipulations import as_image_embedding, decode
-from .plots import COLOURS, Picture, plotted, small
-from .unclip import UnCLIP
-from .widgets import Live, StillBox, knob, paged, stacked
+from ...common import to_pil
+from ...embeddings import PCA
+from ...manipulations import as_image_embedding, decode
+from ...plots import COLOURS, Picture, plotted, small
+from ...unclip import UnCLIP
+from .base import Live, StillBox, knob, paged, stacked
 
 Draw = Callable[[list[str], float, int], Tensor]  # (captions, value of the knob, seed) -> z_i (B, D)
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..ar_prior import pick
-from ..embeddings import PCA
+from ...ar_prior import pick
+from ...embeddings import PCA
 from .core import exercise, normal
 
 

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from .. import clip
-from ..networks import causal_mask
+from ... import clip
+from ...networks import causal_mask
 from .core import exercise, normal
 
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..embeddings import PCA, sphere
-from ..scenes import Thing
+from ...embeddings import PCA, sphere
+from ...scenes import Thing
 from .core import exercise, normal
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..diffusion import cosine_betas
+from ...diffusion import cosine_betas
 from .core import exercise, normal
 
 

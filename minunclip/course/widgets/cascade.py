@@ -12,11 +12,11 @@ from ipywidgets import jslink
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .evaluation import Judge
-from .plots import COLOURS, DASHES, Picture, plotted, show
-from .scenes import Item
-from .unclip import UnCLIP
-from .widgets import Live, StillBox, knob, light, stacked
+from ...evaluation import Judge
+from ...plots import COLOURS, DASHES, Picture, plotted, show
+from ...scenes import Item
+from ...unclip import UnCLIP
+from .base import Live, StillBox, knob, light, stacked
 
 COUNT, SIDE = 8, 96  # pictures on a page, and the side of each on it
 

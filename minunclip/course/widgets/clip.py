@@ -9,10 +9,10 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from .clip import CLIP
-from .common import to_pil
-from .plots import GAP, INK, MARGIN, Picture
-from .widgets import Explorer, StillBox, paged, stacked
+from ...clip import CLIP
+from ...common import to_pil
+from ...plots import GAP, INK, MARGIN, Picture
+from .base import Explorer, StillBox, paged, stacked
 
 SIDE, BAR, TITLE = 96, 22, 24  # a picture on the shelf, the strip with its bar, the line with the caption
 LIKE, UNLIKE = (44, 95, 148), (193, 84, 60)

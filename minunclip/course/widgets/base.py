@@ -14,9 +14,9 @@ from ipywidgets import jslink
 from PIL import Image
 from torch import Tensor
 
-from .common import to_pil
-from .plots import Picture, show
-from .unclip import UnCLIP
+from ...common import to_pil
+from ...plots import Picture, show
+from ...unclip import UnCLIP
 
 SIDE = 256  # of the one picture in a widget, in pixels on the page
 

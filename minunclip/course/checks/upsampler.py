@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..evaluation import scores as metrics
+from ...evaluation import scores as metrics
 from .core import exercise, normal
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..evaluation import resamples
+from ...evaluation import resamples
 from .core import exercise, normal
 
 

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .diffusion import ddim, generators, last, noise_stream
-from .evaluation import psnr
-from .plots import Picture, show
-from .training.degrade import blur, jpeg
-from .upsampler import Upsampler, upsample
-from .widgets import Live, StillBox, knob, light, paged
+from ...diffusion import ddim, generators, last, noise_stream
+from ...evaluation import psnr
+from ...plots import Picture, show
+from ...training.degrade import blur, jpeg
+from ...upsampler import Upsampler, upsample
+from .base import Live, StillBox, knob, light, paged
 
 SIDE = 92  # of a picture on a page, in pixels
 Enlarge = Callable[[Tensor], Tensor]  # small pictures (B, 3, h, w) -> large ones

@@ -1,0 +1,4 @@
+"""What the notebooks use, and nothing else: checks of exercises (`checks`), sliders (`widgets`).
+
+May import: plots, training, evaluation, pretrained, the paper's parts, and the rooms below them.
+"""
