@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 
-from minunclip.plots import tables as measured
+from minunclip.plots import tables
 from minunclip.pretrained import DEFAULT, NARROW, write_karlo
 
 KARLO = replace(DEFAULT, clip=replace(DEFAULT.clip, image_layers=0))    # its folder has no image encoder
 README = Path(__file__).parents[1] / "README.md"
-TABLES = {"karlo": measured.karlo_table, "memory": measured.memory_table}
+TABLES = {"karlo": tables.karlo_table, "memory": tables.memory_table}
 
 
 @contextmanager
@@ -48,9 +48,9 @@ def save(name: str, found: dict, tiny: bool = False) -> None:
     Narrow networks say nothing of Karlo: their numbers are printed only.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) if tiny else measured.RESULTS
+        folder = Path(temporary) if tiny else tables.RESULTS
         path = folder / f"{name}.json"
-        path.write_text(json.dumps(merged(measured.read(path), found), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(merged(tables.read(path), found), indent=1) + "\n", encoding="utf-8")
         print("\n" + TABLES[name](folder))
         if not tiny:
             README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")

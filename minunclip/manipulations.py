@@ -73,7 +73,7 @@ def invert(
     if z_i is None:
         z_i = cascade.clip.encode_image(images.to(cascade.clip.log_scale.dtype)).float()
     denoiser = conditioned(cascade, z_i, captions)
-    return Latent(z_i, last(ddim_inverse(cascade.decoder.diffusion, denoiser, images, steps, corrections)))
+    return Latent(z_i, last(ddim_inverse(cascade.decoder.diffusion, denoiser, images, steps, corrections=corrections)))
 
 
 @torch.no_grad()

@@ -97,7 +97,7 @@ def tiny_folder(path: Path) -> Path:
 
 def ship(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Make the library take the weights in `folder` for the shipped ones."""
-    for module in ("common.files", "common.stage", "weights"):
+    for module in ("common.files", "common.stage", "pretrained.cascade"):
         monkeypatch.setattr(f"minunclip.{module}.weights_folder", lambda name: folder)
 
 

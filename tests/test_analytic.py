@@ -29,7 +29,8 @@ def test_the_optimal_variance_of_gaussian_data_is_its_closed_form(t, t_prev, sch
     diffusion = Diffusion(DiffusionConfig(schedule=schedule))
     alpha_bar = diffusion.alphas_bar.double()[t]
     square = ((1 - alpha_bar) / (alpha_bar * S**2 + 1 - alpha_bar)).item()  # E eps^2, from E[eps | x_t]
-    found = optimal_variance(diffusion, square, torch.tensor([t]), torch.tensor([t_prev]), torch.zeros(1, 1).double())
+    found = optimal_variance(diffusion, square, torch.tensor([t]), torch.tensor([t_prev]),
+                             like=torch.zeros(1, 1).double())  # fmt: skip
     expected = variance_of_a_gaussian(diffusion, t, t_prev)
     # at t = 999, 1 - square is 2e-9, and its rounding is what is left of the spread of x_0
     assert_close(found.item(), expected, rtol=2e-2 if t == 999 else 2e-4, atol=0)
@@ -44,7 +45,7 @@ def test_the_optimal_variance_is_the_papers_formula(t, t_prev, square):
     alpha = (1 - bar) / (1 - bar_prev)
     known = bar_prev / bar * (1 - alpha)
     expected = known + (math.sqrt(bar / alpha) - math.sqrt(bar_prev - known)) ** 2 * (1 - square)
-    found = optimal_variance(diffusion, square, torch.tensor([t]), torch.tensor([t_prev]), torch.zeros(1, 1))
+    found = optimal_variance(diffusion, square, torch.tensor([t]), torch.tensor([t_prev]), like=torch.zeros(1, 1))
     assert_close(found.item(), expected, rtol=2e-3, atol=0)
 
 

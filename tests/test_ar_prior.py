@@ -122,7 +122,7 @@ def earlier_stay(prior: ARPrior, tokens, text) -> None:
 def test_a_later_token_changes_no_earlier_logits(prior, pairs, text, monkeypatch):
     tokens = prior.tokens(*pairs)[:3, :-1]
     earlier_stay(prior, tokens, text)
-    monkeypatch.setattr("minunclip.ar_prior.causal_mask", lambda n, device: torch.ones_like(causal_mask(n)))
+    monkeypatch.setattr("minunclip.prior.causal_mask", lambda n, device: torch.ones_like(causal_mask(n)))
     with pytest.raises(AssertionError):
         earlier_stay(prior, tokens, text)
 

@@ -12,6 +12,7 @@ from scene_helpers import mutants, rng, scenes
 from minunclip.scenes import (
     COLOURS,
     KINDS,
+    LAYOUTS,
     VOCABULARY,
     Scene,
     Statement,
@@ -23,7 +24,7 @@ from minunclip.scenes import (
     state,
 )
 from minunclip.scenes.captions import BACKGROUND_WORDS, RELATION_WORDS, SIZE_WORDS, STYLE_PREFIX, STYLE_SUFFIX
-from minunclip.scenes.facts import LAYOUTS, OPPOSITE
+from minunclip.scenes.facts import OPPOSITE
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -11,7 +11,7 @@ from minunclip.diffusion import Diffusion, DiffusionConfig, ddim, ddim_inverse, 
 
 def round_trip(diffusion: Diffusion, denoiser, x_0: Tensor, n: int, corrections: int) -> float:
     """The largest error after going back to x_T and down again with DDIM."""
-    x_T = last(ddim_inverse(diffusion, denoiser, x_0, n, corrections))
+    x_T = last(ddim_inverse(diffusion, denoiser, x_0, n, corrections=corrections))
     return (last(ddim(diffusion, denoiser, [], n, x_T=x_T)) - x_0).abs().max().item()
 
 
@@ -32,7 +32,7 @@ def test_corrections_make_the_inversion_of_a_linear_denoiser_exact(n):
 def test_x_T_of_gaussian_data_is_its_normal_score():
     diffusion, x_0 = process(), MU + S * normal(2, 50)
     errors = [
-        (last(ddim_inverse(diffusion, gaussian(diffusion), x_0, n, 6)) - (x_0 - MU) / S).abs().max().item()
+        (last(ddim_inverse(diffusion, gaussian(diffusion), x_0, n, corrections=6)) - (x_0 - MU) / S).abs().max().item()
         for n in (30, 300)
     ]
     assert errors[1] < 0.03 and errors[1] < errors[0] / 5
@@ -54,7 +54,10 @@ def test_what_a_network_cannot_draw_does_not_blow_x_T_up(monkeypatch):
     """This one draws no third channel. Taken for noise, .3 at t = 0 would be 47 times the noise there is."""
     diffusion, x_0 = process(), torch.cat([MU + S * normal(2, 2, 4, 4), torch.full((2, 1, 4, 4), 0.3)], dim=1)
     partial = lambda x_t, t: gaussian(diffusion)(x_t, t) * torch.tensor([1.0, 1.0, 0.0]).view(3, 1, 1)  # noqa: E731
-    way_back = lambda n: last(ddim_inverse(diffusion, partial, x_0, n))  # noqa: E731
+
+    def way_back(n):
+        return last(ddim_inverse(diffusion, partial, x_0, n))
+
     x_T = way_back(50)
     assert x_T[:, 2].abs().max() < 2 and x_T.pow(2).mean() < 2
     drawn = last(ddim(diffusion, partial, [], 50, x_T=x_T))

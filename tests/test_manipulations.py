@@ -217,12 +217,12 @@ def test_probing_keeps_the_first_components(latent):
 
 
 def test_three_ways_differ_in_z_i_only(cascade, monkeypatch):
-    seen, stream, denoiser = [], cascade.noise, cascade.decoder_denoiser
-    monkeypatch.setattr(cascade, "decoder_denoiser", lambda z, *rest: seen.append(z) or denoiser(z, *rest))
+    seen, stream, denoiser = [], cascade.noise, cascade.decoder.denoiser
+    monkeypatch.setattr(cascade.decoder, "denoiser", lambda z, *rest: seen.append(z) or denoiser(z, *rest))
     ways = three_ways(cascade, CAPTIONS, seed=3)
     text = cascade.encode_text(CAPTIONS)
     assert list(ways) == ["caption only", "z_t as z_i", "prior"]
-    assert torch.equal(seen[0], cascade.decoder.null_z.expand(2, -1))
+    assert seen[0] is None                                              # the embedding of no image
     assert_close(unit(seen[1]), unit(text.embed))
     assert torch.equal(seen[2], cascade.sample(CAPTIONS, seed=3, size=32).z_i)
     assert torch.equal(ways["prior"], cascade.sample(CAPTIONS, seed=3, size=32).image)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minunclip.plots import tables as measured
+from minunclip.plots import tables
 
 ROOT = Path(__file__).parent.parent
 KARLO = {
@@ -39,7 +39,7 @@ def results(monkeypatch):
 
 
 def test_times_beside_the_others(folder):
-    assert measured.karlo_table(folder).splitlines() == [
+    assert tables.karlo_table(folder).splitlines() == [
         "| what | ours, s | diffusers, s | ratio | difference |", "| --- | --- | --- | --- | --- |",
         "| prior, a step in float32 | 0.25 | 2.00 | 0.12 | 1e-06 |",
         "| upsampler, a step in float32 | 20.00 | 25.00 | 0.80 | 3e-06 |",
@@ -49,20 +49,20 @@ def test_times_beside_the_others(folder):
 
 
 def test_the_peak_and_where_it_comes(folder):
-    *_, row, _, note = measured.memory_table(folder).splitlines()
+    *_, row, _, note = tables.memory_table(folder).splitlines()
     assert row == "| disk | cpu | bfloat16 | 2.8 GB, prior |  | 20 |" and note == "*Measured on a machine.*"
 
 
 def test_fewer_steps_are_told_beside_the_seconds(folder):
-    found = measured.read(folder / "memory.json")
+    found = tables.read(folder / "memory.json")
     for run in found["runs"].values():
         run["steps"] = 2
     (folder / "memory.json").write_text(json.dumps(found))
-    assert "| 20 (2 steps a stage) |" in measured.memory_table(folder)
+    assert "| 20 (2 steps a stage) |" in tables.memory_table(folder)
 
 
 def test_nothing_measured_is_said(tmp_path):
-    assert measured.karlo_table(tmp_path) == measured.memory_table(tmp_path) == "*Not measured yet on this copy.*"
+    assert tables.karlo_table(tmp_path) == tables.memory_table(tmp_path) == "*Not measured yet on this copy.*"
 
 
 def test_the_readme_says_what_was_measured(results):
@@ -73,9 +73,9 @@ def test_the_readme_says_what_was_measured(results):
 
 def test_a_table_in_a_text_is_renewed_and_nothing_else(results, folder, monkeypatch):
     text = "before *this*\n\n<!-- measured: memory -->\n*Not measured yet on this copy.*\n\nafter *that*\n"
-    monkeypatch.setattr(results, "TABLES", {"memory": lambda: measured.memory_table(folder)})
+    monkeypatch.setattr(results, "TABLES", {"memory": lambda: tables.memory_table(folder)})
     renewed = results.with_tables(text)
-    assert measured.memory_table(folder) in renewed and renewed.startswith("before *this*\n\n")
+    assert tables.memory_table(folder) in renewed and renewed.startswith("before *this*\n\n")
     assert renewed.endswith("*Measured on a machine.*\n\nafter *that*\n") and "Not measured" not in renewed
     assert results.with_tables(renewed) == renewed
 
@@ -86,14 +86,14 @@ def test_numbers_of_another_run_are_kept(results):
 
 
 def test_narrow_networks_leave_no_numbers(results, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(measured, "RESULTS", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
     monkeypatch.setattr(results, "README", tmp_path / "README.md")
     results.save("memory", MEMORY, tiny=True)
     assert list(tmp_path.iterdir()) == [] and "| disk | cpu |" in capsys.readouterr().out
     (tmp_path / "README.md").write_text("<!-- measured: memory -->\n*Not measured yet on this copy.*\n")
 
     def table(folder: Path = tmp_path) -> str:
-        return measured.memory_table(folder)
+        return tables.memory_table(folder)
 
     monkeypatch.setattr(results, "TABLES", {"memory": table})
     results.save("memory", MEMORY)

@@ -12,7 +12,7 @@ from helpers import ship, tiny_cascade, tiny_folder
 from paper_helpers import FEW, TINY, tiny_study
 from PIL import Image
 
-from minunclip import experiments as paper
+from minunclip import experiments
 from minunclip.__main__ import main
 from minunclip.experiments import Study, runner, suite
 from minunclip.experiments import probing as copies
@@ -103,7 +103,7 @@ def test_the_whole_suite(tiny, tmp_path, capsys, monkeypatch):
     assert main(arguments) == 0
     printed, folder = capsys.readouterr().out, out / "results" / "paper"
     results = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
-    assert sorted(results) == sorted(part.__name__ for part in paper.PARTS)
+    assert sorted(results) == sorted(part.__name__ for part in experiments.PARTS)
     assert all("decoder" in found["made_with"]["weights"] for found in results.values())
     assert [name for name in results if "ar-prior" in suite.stages_of(name)] == ["two_priors"]
     tables = {title: rows for found in results.values() for title, rows in found["tables"].items()}
@@ -147,6 +147,6 @@ def test_options_of_the_other_suite_are_refused(arguments, message, capsys):
 def test_a_quick_run_replaces_nothing(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "DATA", tmp_path / "data")
     monkeypatch.setattr(suite, "PARTS", (suite.rerank,))
-    paper.measure(quick=True)
+    experiments.measure(quick=True)
     made = sorted(path.relative_to(tmp_path).as_posix() for path in (tmp_path / "data").rglob("*.*"))
     assert made == [f"data/quick/results/paper/{name}" for name in ("README.md", "rerank.json", "rerank.png")]

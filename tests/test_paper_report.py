@@ -2,9 +2,8 @@
 
 import json
 
-from minunclip import experiments as paper
-from minunclip.experiments import figures as charts
-from minunclip.experiments import report
+from minunclip import experiments
+from minunclip.experiments import figures, report
 from minunclip.experiments.runner import plain
 
 
@@ -14,16 +13,16 @@ def test_figures_of_one_point_and_of_no_number():
 
     variety = {"fidelity": cell(0.9), "diversity": cell(3.0), "style variability": cell(None)}
     rows = [{"model": "ours", "guidance": 1, **variety}]
-    found = charts.guidance({"guidance of the decoder": rows, "the most that there can be": rows})
+    found = figures.guidance({"guidance of the decoder": rows, "the most that there can be": rows})
     assert sorted(found) == ["fidelity-diversity", "fidelity-style"]
     assert "ours from 3 at 0.9" in found["fidelity-diversity"].alt
     assert "as varied as the world" in found["fidelity-style"].alt
-    assert "one thing 0.5; none nan" in charts.intervals({"one thing": cell(0.5), "none": cell(None)}, "share").alt
+    assert "one thing 0.5; none nan" in figures.intervals({"one thing": cell(0.5), "none": cell(None)}, "share").alt
 
 
 def test_every_part_has_words_and_figures():
-    names = [part.__name__ for part in paper.PARTS]
-    assert list(charts.CHARTS) and set(charts.CHARTS) == set(report.SECTIONS) == set(names) and len(set(names)) == 12
+    names = [part.__name__ for part in experiments.PARTS]
+    assert list(figures.CHARTS) and set(figures.CHARTS) == set(report.SECTIONS) == set(names) and len(set(names)) == 12
 
 
 def test_single_pieces_for_notebooks(tmp_path):

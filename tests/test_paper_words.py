@@ -20,8 +20,7 @@ from minunclip.experiments import attribute_binding as binding
 from minunclip.experiments import two_priors as rivals
 from minunclip.experiments import typographic_attack as typography
 from minunclip.experiments.study import Variety
-from minunclip.scenes import HELD_OUT, KINDS, Scene, Thing
-from minunclip.scenes.dataset import for_testing
+from minunclip.scenes import HELD_OUT, KINDS, Scene, Thing, for_testing
 
 CIRCLE, SQUARE = Thing("circle", "red", "big"), Thing("square", "blue", "small")
 PAIR = binding.Pair(Scene((CIRCLE, SQUARE), "column", "sky", "flat"), "", "", "")

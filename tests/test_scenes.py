@@ -7,8 +7,19 @@ import pytest
 import torch
 from scene_helpers import rng, scenes
 
-from minunclip.scenes import BACKGROUNDS, COLOURS, HELD_OUT, KINDS, LAYOUT_NAMES, SIZES, STYLES, Scene, Scenes, describe
-from minunclip.scenes.dataset import for_testing
+from minunclip.scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    HELD_OUT,
+    KINDS,
+    LAYOUT_NAMES,
+    SIZES,
+    STYLES,
+    Scene,
+    Scenes,
+    describe,
+    for_testing,
+)
 from minunclip.scenes.facts import COUNTS
 
 MANY = 400

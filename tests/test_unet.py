@@ -115,7 +115,7 @@ def test_prepared_context_is_bitwise_the_plain_one(pair, inputs):
     x, t, added, context, mask = inputs.values()
     prepared = ours.prepare(context, mask)
     for step in (t, t + 500):
-        assert torch.equal(ours(x, step, added, prepared), ours(x, step, added, context, mask))
+        assert torch.equal(ours(x, step, added, prepared), ours(x, step, added, context, mask=mask))
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from .steps import Step, moves, rows_mean
 
 @torch.no_grad()
 def ddim_inverse(
-    diffusion: Diffusion, denoiser: Denoiser, x_0: Tensor, steps: int, corrections: int = 3
+    diffusion: Diffusion, denoiser: Denoiser, x_0: Tensor, steps: int, *, corrections: int = 3
 ) -> Iterator[Step]:
     """DDIM backward: from a sample x_0 (B, C, ...) to the x_T that `ddim` with eta = 0 and as many steps takes to it.
 

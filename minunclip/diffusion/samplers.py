@@ -85,12 +85,14 @@ def analytic(
         square = rows_mean(eps**2)                                                  # (B, 1, ...)
         x_t, least, most = diffusion.posterior(x_0, x_t, t, t_prev)
         if i > 0:
-            variance = optimal_variance(diffusion, square, t, t_prev, x_t)
+            variance = optimal_variance(diffusion, square, t, t_prev, like=x_t)
             x_t = x_t + variance.clamp(least, most).sqrt() * next_noise(noise, x_t)
         yield Step(x_t, x_0, i)
 
 
-def optimal_variance(diffusion: Diffusion, square: Tensor | float, t: Tensor, t_prev: Tensor, like: Tensor) -> Tensor:
+def optimal_variance(
+    diffusion: Diffusion, square: Tensor | float, t: Tensor, t_prev: Tensor, *, like: Tensor
+) -> Tensor:  # fmt: skip
     """The variance of x_{t_prev} given x_t, averaged over x_t, (B, 1, ...), from E eps^2 at t (B,).
 
     The posterior of a known x_0 has the variance beta_tilde and a mean that moves with x_0 at a certain slope;

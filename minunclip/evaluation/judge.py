@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common import Stage
-from ..scenes import LAYOUT_NAMES, SCENE_FACTS, THING_FACTS, Scene, Thing
-from ..scenes.facts import LAYOUTS
+from ..scenes import LAYOUT_NAMES, LAYOUTS, SCENE_FACTS, THING_FACTS, Scene, Thing
 
 SLOTS = 3
 # What is asked of the whole picture. No caption states the layout by itself, but the judge needs it to know how many

@@ -14,8 +14,7 @@ from itertools import permutations
 
 import numpy as np
 
-from ..scenes import HELD_OUT, SCENE_FACTS, THING_FACTS, Scene, Statement, Thing
-from ..scenes.facts import LAYOUTS
+from ..scenes import HELD_OUT, LAYOUTS, SCENE_FACTS, THING_FACTS, Scene, Statement, Thing
 from .scores import matched
 from .statistics import Estimate, bootstrap
 

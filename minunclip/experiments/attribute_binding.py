@@ -11,9 +11,7 @@ from torch import Tensor
 
 from ..evaluation import Share
 from ..plots import Picture, show
-from ..scenes import COLOURS, HELD_OUT, Scene, Statement, Thing, draw_scene, phrase
-from ..scenes.dataset import for_testing
-from ..scenes.facts import pick
+from ..scenes import COLOURS, HELD_OUT, Scene, Statement, Thing, draw_scene, for_testing, phrase, pick
 from .runner import Found
 from .study import Study
 

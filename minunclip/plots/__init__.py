@@ -3,11 +3,27 @@
 May import: training, the paper's parts, and the rooms below them.
 """
 
-from .charts import COLOURS, DASHES, curves
-from .pictures import COSTS, GAP, INK, MARGIN, Picture, cost_table, plotted, show
+from ..common import to_pil
+from .charts import COLOURS, DASHES, curves, heatmap, loss_curve, picture_map, running_mean
+from .pictures import (
+    COSTS,
+    GAP,
+    INK,
+    MARGIN,
+    Picture,
+    bars,
+    cascade_figure,
+    cost_table,
+    embedding_bars,
+    film_strip,
+    plotted,
+    show,
+)
 from .points import Panel, fill, lattice, plane, small
+from .tables import karlo_table, memory_table
 
 __all__ = [
-    "COLOURS", "COSTS", "DASHES", "GAP", "INK", "MARGIN", "Panel", "Picture", "cost_table", "curves", "fill",
-    "lattice", "plane", "plotted", "show", "small",
+    "COLOURS", "COSTS", "DASHES", "GAP", "INK", "MARGIN", "Panel", "Picture", "bars", "cascade_figure", "cost_table",
+    "curves", "embedding_bars", "fill", "film_strip", "heatmap", "karlo_table", "lattice", "loss_curve",
+    "memory_table", "picture_map", "plane", "plotted", "running_mean", "show", "small", "to_pil",
 ]  # fmt: skip

@@ -3,11 +3,11 @@
 May import: the paper's parts, and the rooms below them.
 """
 
+from .cascade import load, working_memory
 from .diffusers_folder import PRIOR, decoder_part, prior_part, upsampler_part
 from .download import RELEASES, cached
 from .kakao_checkpoints import DEFAULT
 from .lazy import LazyStage, Weightless, network_of
-from .load import load, working_memory
 from .names import translate
 from .offload import MODES
 from .openai_clip import load_openai_clip

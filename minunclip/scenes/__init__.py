@@ -1,7 +1,10 @@
-"""A small world of captioned pictures, made on the fly."""
+"""A small world of captioned pictures, made on the fly: facts, captions, renderer.
+
+May import: common.
+"""
 
 from .captions import VOCABULARY, describe, full_statement, phrase, state
-from .dataset import Item, Scenes, to_tensor
+from .dataset import Item, Scenes, for_testing, to_tensor
 from .facts import (
     BACKGROUNDS,
     COLOURS,
@@ -9,6 +12,7 @@ from .facts import (
     HELD_OUT,
     KINDS,
     LAYOUT_NAMES,
+    LAYOUTS,
     RELATIONS,
     SCENE_FACTS,
     SIZES,
@@ -18,13 +22,16 @@ from .facts import (
     Statement,
     Thing,
     draw_scene,
+    draw_thing,
+    pick,
     with_fact,
 )
 from .render import render
+from .shapes import circle, star
 
 __all__ = [
-    "BACKGROUNDS", "COLOURS", "FACTS", "HELD_OUT", "KINDS", "LAYOUT_NAMES", "RELATIONS", "SCENE_FACTS", "SIZES",
-    "STYLES", "THING_FACTS", "VOCABULARY",
-    "Item", "Scene", "Scenes", "Statement", "Thing",
-    "describe", "draw_scene", "full_statement", "phrase", "render", "state", "to_tensor", "with_fact",
+    "BACKGROUNDS", "COLOURS", "FACTS", "HELD_OUT", "Item", "KINDS", "LAYOUTS", "LAYOUT_NAMES", "RELATIONS",
+    "SCENE_FACTS", "SIZES", "STYLES", "Scene", "Scenes", "Statement", "THING_FACTS", "Thing", "VOCABULARY", "circle",
+    "describe", "draw_scene", "draw_thing", "for_testing", "full_statement", "phrase", "pick", "render", "star",
+    "state", "to_tensor", "with_fact",
 ]  # fmt: skip

@@ -12,10 +12,10 @@ from dataclasses import replace
 import torch
 
 import minunclip
+from minunclip import plots
 from minunclip.common import best_device
 from minunclip.course.widgets.base import GuidanceExplorer, guidance_grid
 from minunclip.evaluation import Judge, true_facts
-from minunclip.plots import pictures as plots
 from minunclip.scenes import Statement, Thing
 
 torch.set_grad_enabled(False)  # nothing is trained in this notebook
@@ -377,6 +377,6 @@ print(share_true(decoder_steps=5))
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2 for the method, 2.1 for the decoder and
 #   the upsamplers, 2.2 for the prior, section 5 for what was measured.
 # - The code: [unclip.py](../minunclip/unclip.py) is the way you just took,
-#   [diffusion/samplers.py](../minunclip/diffusion/samplers.py) holds the steps and the guidance, [scenes/](../minunclip/scenes) is the toy
+#   [diffusion/](../minunclip/diffusion) holds the steps and the guidance, [scenes/](../minunclip/scenes) is the toy
 #   world.
 # - What these weights can and cannot do, with numbers: [data/README.md](../data/README.md).

@@ -18,14 +18,31 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
+from minunclip import plots
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.evaluation import ABSENT, Judge, entropy, fidelity, heads, judge_accuracy, labels, same_facts
-from minunclip.plots import pictures as plots
-from minunclip.scenes import VOCABULARY, Scene, Scenes, Statement, Thing, describe, draw_scene, render, to_tensor
-from minunclip.scenes.facts import BACKGROUNDS, COLOURS, HELD_OUT, KINDS, LAYOUTS, SIZES, STYLES
-from minunclip.scenes.shapes import circle, star
+from minunclip.scenes import (
+    BACKGROUNDS,
+    COLOURS,
+    HELD_OUT,
+    KINDS,
+    LAYOUTS,
+    SIZES,
+    STYLES,
+    VOCABULARY,
+    Scene,
+    Scenes,
+    Statement,
+    Thing,
+    circle,
+    describe,
+    draw_scene,
+    render,
+    star,
+    to_tensor,
+)
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes import JudgeRecipe
 

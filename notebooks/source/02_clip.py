@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
+from minunclip import plots
 from minunclip.clip import CLIP, CLIPConfig, TextEncoder, contrastive_loss
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
@@ -25,9 +26,7 @@ from minunclip.course.widgets.clip import SimilarityExplorer, similarity_grid
 from minunclip.embeddings import PCA
 from minunclip.evaluation import Share, labels, zero_shot
 from minunclip.networks import Attention, Block, causal_mask, timestep_embedding
-from minunclip.plots import pictures as plots
-from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, phrase, render, to_tensor
-from minunclip.scenes.facts import draw_thing
+from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, draw_thing, phrase, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, collate
 from minunclip.training.recipes import ClipRecipe
 
@@ -1009,8 +1008,9 @@ plots.picture_map(album_images[:100], x_y, "principal axis 1", "principal axis 2
 #
 # ## Where to read on
 #
-# - The code: [networks/transformer.py](../minunclip/networks/transformer.py), [clip.py](../minunclip/clip.py), the recipe in
-#   [recipes.py](../minunclip/recipes.py), and the families in [scenes/dataset.py](../minunclip/scenes/dataset.py).
+# - The code: [networks/transformer.py](../minunclip/networks/transformer.py), [clip.py](../minunclip/clip.py), the
+#   recipe in [training/recipes/clip.py](../minunclip/training/recipes/clip.py), and the families in
+#   [scenes/dataset.py](../minunclip/scenes/dataset.py).
 # - The accuracy of the shipped CLIP on a thousand captions: [data/README.md](../data/README.md).
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2 for what CLIP is used for, section 2.2
 #   for the axes, section 7 for its limits, Appendix C for the sizes. It trains CLIP with the optimiser *SAM*, which

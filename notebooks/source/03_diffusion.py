@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import minunclip
+from minunclip import plots
 from minunclip.clip import CLIP
 from minunclip.common import best_device
 from minunclip.course import checks
@@ -35,7 +36,6 @@ from minunclip.diffusion import (
 )
 from minunclip.networks import UNet, UNetConfig, timestep_embedding
 from minunclip.plots import Panel, lattice, plane
-from minunclip.plots import pictures as plots
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer
 
@@ -1293,8 +1293,10 @@ for name, changed in changes.items():
 #
 # ## Where to read on
 #
-# - The code: [diffusion/process.py](../minunclip/diffusion/process.py) is sections 1 to 3, [diffusion/samplers.py](../minunclip/diffusion/samplers.py) and
-#   [solvers.py](../minunclip/solvers.py) sections 5 and 7. Their tests compare them with diffusers, step by step.
+# - The code: [diffusion/process.py](../minunclip/diffusion/process.py) is sections 1 to 3,
+#   [diffusion/samplers.py](../minunclip/diffusion/samplers.py) section 5 and
+#   [diffusion/guidance.py](../minunclip/diffusion/guidance.py) section 7. Their tests compare them with diffusers, step
+#   by step.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.1 for guidance and for what is dropped in
 #   training, Appendix C and Table 3 for schedules, steps and the 17.2.
 # - Ho et al., [Denoising diffusion probabilistic models](https://arxiv.org/abs/2006.11239) (2020): the loss and DDPM.

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 import minunclip
+from minunclip import plots
 from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.course.widgets.prior import PriorExplorer, fit, prior_grid, variety
@@ -23,7 +24,6 @@ from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.evaluation import Judge, Share, complete, fidelity, inside
 from minunclip.manipulations import as_image_embedding, decode
 from minunclip.networks import timestep_embedding
-from minunclip.plots import pictures as plots
 from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.scenes import Scenes, Statement, Thing, render, to_tensor
 from minunclip.text import Text
@@ -947,8 +947,8 @@ for n in (1, 8):
 #
 # ## Where to read on
 #
-# - The code: [prior.py](../minunclip/prior.py), the recipe in [recipes_prior.py](../minunclip/recipes_prior.py), and
-#   `best_of` in [unclip.py](../minunclip/unclip.py). Tests compare the prior with diffusers' `PriorTransformer`, number
+# - The code: [prior.py](../minunclip/prior.py), the recipe in
+#   [training/recipes/prior.py](../minunclip/training/recipes/prior.py), and `best_of` in [unclip.py](../minunclip/unclip.py). Tests compare the prior with diffusers' `PriorTransformer`, number
 #   by number.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.2 for both priors, 5.1 for whether one
 #   is needed at all, 5.5 for guiding it, Appendix C and Table 3 for the sizes and for the 17.2.

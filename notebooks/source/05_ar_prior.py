@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 import minunclip
-from minunclip import manipulations
+from minunclip import experiments, manipulations, plots
 from minunclip.ar_prior import ARPrior, dot
 from minunclip.common import best_device
 from minunclip.course import checks
@@ -27,7 +27,6 @@ from minunclip.evaluation import Judge, Share, fidelity, inside
 from minunclip.experiments import pair_of
 from minunclip.networks import causal_mask
 from minunclip.plots import Panel, plane
-from minunclip.plots import pictures as plots
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes.ar_prior import ARPriorRecipe, hide
@@ -870,8 +869,8 @@ plots.show(other.sample(wishes, seed=0, size=128).image, wishes, side=192, seed=
 #
 # ## Where to read on
 #
-# - The code: [ar_prior.py](../minunclip/ar_prior.py), [embeddings/pca.py](../minunclip/embeddings/pca.py), and the recipe in
-#   [recipes_prior.py](../minunclip/recipes_prior.py).
+# - The code: [ar_prior.py](../minunclip/ar_prior.py), [embeddings/pca.py](../minunclip/embeddings/pca.py), and the
+#   recipe in [training/recipes/ar_prior.py](../minunclip/training/recipes/ar_prior.py).
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.2 for the components, the buckets and the
 #   dot product, section 4 and Figure 7 for pictures from the first components, Tables 1 to 3.
 # - Pictures as sentences: [Ramesh et al., 2021](https://arxiv.org/abs/2102.12092), the first DALL·E, and

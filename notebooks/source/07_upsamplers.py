@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 
 import minunclip
+from minunclip import plots
 from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.course.widgets.upsampler import FAULTS, DegradationExplorer, degraded_grid, enlarge
 from minunclip.diffusion import ddim, generators, noise_stream
 from minunclip.evaluation import Judge, psnr, same_facts
-from minunclip.plots import pictures as plots
 from minunclip.plots import small as fewer_bytes
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, degrade
@@ -718,7 +718,7 @@ fewer_bytes(plots.cascade_figure(drawing, side=200), 160)
 #
 # ## Where to read on
 #
-# - The code: [upsampler.py](../minunclip/upsampler.py) is section 3, [degrade.py](../minunclip/degrade.py) sections 6
+# - The code: [upsampler.py](../minunclip/upsampler.py) is section 3, [degrade.py](../minunclip/training/degrade.py) sections 6
 #   and 7, [recipes.py](../minunclip/recipes.py) section 5.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.1 for the upsamplers, Appendix C and
 #   Table 3 for their sizes, steps and schedules.

@@ -14,6 +14,7 @@ import torch
 from IPython.display import Markdown
 
 import minunclip
+from minunclip import experiments, plots
 from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.course.widgets.cascade import Knobs, KnobsExplorer, knobs_grid, light
@@ -32,7 +33,6 @@ from minunclip.evaluation import (
 )
 from minunclip.experiments import QUICK, Study, all_true, equal_fidelity, possible, table_of, with_ar_prior
 from minunclip.manipulations import as_image_embedding, decode, draw, fresh, three_ways
-from minunclip.plots import pictures as plots
 from minunclip.scenes import BACKGROUNDS, STYLES, Item, Scene, Scenes, Statement, Thing, render, to_tensor
 from minunclip.unclip import best_of
 from minunclip.upsampler import upsample
@@ -772,9 +772,8 @@ Markdown(table_of(f"at a decoder guidance of {cascade.settings.decoder_guidance:
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2 for the two factors, 5.1 for the prior
 #   (Figure 8), 5.2 for what people said (Table 1), 5.3 and 5.4 for diversity and FID (Figures 9 to 11, Table 2), 5.5
 #   for guided priors, Table 3 for the sizes.
-# - The code: [unclip.py](../minunclip/unclip.py) is section 1, [evaluation/variety.py](../minunclip/evaluation/variety.py),
-#   [evaluation/distances.py](../minunclip/evaluation/distances.py) and [evaluation/scores.py](../minunclip/evaluation/scores.py) are the yardsticks, and
-#   [paper/](../minunclip/paper) measures all of it at full length.
+# - The code: [unclip.py](../minunclip/unclip.py) is section 1, [evaluation/](../minunclip/evaluation) has the
+#   yardsticks, and [experiments/](../minunclip/experiments) measures all of it at full length.
 # - Ho & Salimans, [Classifier-free diffusion guidance](https://arxiv.org/abs/2207.12598) (2022): the trade of variety
 #   for fidelity. Nichol et al., [GLIDE](https://arxiv.org/abs/2112.10741) (2021): the decoder with the caption alone.
 # - Heusel et al., [GANs trained by a two time-scale update rule](https://arxiv.org/abs/1706.08500) (2017): FID.

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from IPython.display import display
 
 import minunclip
-from minunclip import manipulations
+from minunclip import experiments, manipulations, plots
 from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.course.widgets import manipulations as play
@@ -24,7 +24,6 @@ from minunclip.embeddings import PCA, slerp
 from minunclip.evaluation import Judge, Share, psnr, renders, same_facts
 from minunclip.experiments import edit_of, pair_of, write
 from minunclip.manipulations import Latent, decode, draw, fresh, interpolate, invert, probe, text_diff, turn
-from minunclip.plots import pictures as plots
 from minunclip.scenes import KINDS, Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import embeddings
 
@@ -899,7 +898,8 @@ experiments.table("attribute_binding", "colours of two things")
 #   (Figure 3), 3.2 interpolations (Figure 4), 3.3 text diffs (Figure 5), section 4 for the probes (Figures 6 and 7),
 #   section 7 for what fails (Figures 14 to 16).
 # - The code: [manipulations.py](../minunclip/manipulations.py) is all of this notebook in one file;
-#   [solvers.py](../minunclip/solvers.py) has `ddim_inverse`, [embeddings/pca.py](../minunclip/embeddings/pca.py) the components.
+#   [diffusion/inversion.py](../minunclip/diffusion/inversion.py) has `ddim_inverse`,
+#   [embeddings/pca.py](../minunclip/embeddings/pca.py) the components.
 # - Dhariwal & Nichol, [Diffusion models beat GANs](https://arxiv.org/abs/2105.05233) (2021), appendix F: DDIM backward.
 # - Goh et al., [Multimodal neurons](https://distill.pub/2021/multimodal-neurons/) (2021): the typographic attack.
 # - Yuksekgonul et al., [When and why vision-language models behave like

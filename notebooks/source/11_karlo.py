@@ -26,6 +26,7 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 import minunclip
+from minunclip import plots
 from minunclip.clip import CLIP
 from minunclip.common import best_device, best_dtype, for_clip, for_decoder, read_picture
 from minunclip.course import checks
@@ -33,7 +34,6 @@ from minunclip.decoder import Decoder
 from minunclip.diffusion import ddpm, generators, last, noise_stream
 from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
 from minunclip.networks import QuickGELU, causal_mask, timestep_embedding
-from minunclip.plots import pictures as plots
 
 # %%
 from minunclip.pretrained import (
@@ -162,8 +162,9 @@ for name in ("time_embedding.linear_1.weight", "embedding_proj.weight", "prd_emb
     print(f"{name:38} is our  {translate(name, PRIOR)}")
 
 # %% [markdown]
-# The whole table is in [pretrained/names.py](../minunclip/pretrained/names.py). Watch the last line: the second norm of a block is
-# called `norm3` there, because another kind of block has one in between. A name is what somebody called a thing.
+# The whole table is in [pretrained/diffusers_folder.py](../minunclip/pretrained/diffusers_folder.py). Watch the last
+# line: the second norm of a block is called `norm3` there, because another kind of block has one in between. A name is
+# what somebody called a thing.
 #
 # **Every tensor is accounted for.** It is tempting to load what fits and to ignore the rest; PyTorch's `strict=False`
 # does so without a word, and a network with one random layer draws *almost* right. Here a missing, an unknown or a
@@ -530,8 +531,8 @@ print(f"besides               {working_memory(upsampler.config, torch.float16) /
 # - `disk`: all in their files, and the one that runs on the device. Without a GPU that is the way to save RAM.
 #
 # A network's weights come when its first layer is about to run, and go when another network's turn comes. Nothing else
-# in the code knows of it ([pretrained/offload.py](../minunclip/pretrained/offload.py)). Look into the cascade while it draws in the mode
-# `disk`: which networks have memory?
+# in the code knows of it ([pretrained/offload.py](../minunclip/pretrained/offload.py)). Look into the cascade while it
+# draws in the mode `disk`: which networks have memory?
 
 # %%
 def here(cascade):
@@ -779,9 +780,12 @@ print("the narrow networks' files are deleted:", not narrow.exists())
 #
 # ## Where to read on
 #
-# - The code: [pretrained/diffusers_folder.py](../minunclip/pretrained/diffusers_folder.py) and [pretrained/names.py](../minunclip/pretrained/names.py) for loading,
-#   [pretrained/kakao_checkpoints.py](../minunclip/pretrained/kakao_checkpoints.py) for the makers' own checkpoints, [pretrained/offload.py](../minunclip/pretrained/offload.py) for the
-#   modes, [pretrained/upscaler.py](../minunclip/pretrained/upscaler.py) for 1024 pixels, [photos.py](../minunclip/photos.py) for your files.
+# - The code: [pretrained/cascade.py](../minunclip/pretrained/cascade.py) loads a folder, which
+#   [diffusers_folder.py](../minunclip/pretrained/diffusers_folder.py) or, with the makers' own checkpoints,
+#   [kakao_checkpoints.py](../minunclip/pretrained/kakao_checkpoints.py) describes;
+#   [offload.py](../minunclip/pretrained/offload.py) has the memory modes,
+#   [upscaler.py](../minunclip/pretrained/upscaler.py) 1024 pixels, and
+#   [common/images.py](../minunclip/common/images.py) reads your files.
 # - The tests that compare: [tests/parity](../tests/parity).
 # - Karlo: [its repository](https://github.com/kakaobrain/karlo), with what it was trained on.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): Appendix C for all sizes and steps, section 3 for

@@ -17,8 +17,8 @@ import minunclip
 from minunclip.__main__ import main
 from minunclip.pretrained import MODES, LazyStage, prior_part
 from minunclip.pretrained import offload as memory
+from minunclip.pretrained.cascade import KARLO
 from minunclip.pretrained.diffusers_folder import clip_part
-from minunclip.pretrained.load import KARLO
 from minunclip.text import Text
 
 FEW = replace(KARLO, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))

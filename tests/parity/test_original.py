@@ -14,10 +14,9 @@ from original_folder import NAMES, decoder_state, prior_state, put_unet, save_pr
 
 import minunclip
 from minunclip.clip import CLIPConfig
-from minunclip.pretrained import LazyStage, translate
-from minunclip.pretrained import kakao_checkpoints as original
+from minunclip.pretrained import LazyStage, kakao_checkpoints, translate
+from minunclip.pretrained.cascade import KARLO
 from minunclip.pretrained.kakao_checkpoints import Sizes
-from minunclip.pretrained.load import KARLO
 from minunclip.pretrained.names import IGNORED, reverse
 
 TINY_CLIP = CLIPConfig(
@@ -61,7 +60,7 @@ def sizes(loaded):
 
 
 def stage(folder, sizes, name) -> LazyStage:
-    return LazyStage.of(original.parts(folder, sizes)[name])
+    return LazyStage.of(kakao_checkpoints.parts(folder, sizes)[name])
 
 
 def outputs(part, stage, text):
@@ -93,17 +92,17 @@ def test_networks_are_those_of_the_other_layout(part, files, loaded, sizes):
 
 
 def contiguous(self, piece, device="cpu"):
-    return original.oriented(self.tensors[piece.name], piece).chunk(piece.parts)[piece.part]
+    return kakao_checkpoints.oriented(self.tensors[piece.name], piece).chunk(piece.parts)[piece.part]
 
 
 def keys_for_values(self, piece, device="cpu"):
-    return original.Checkpoint.right(self, replace(piece, part=1 - piece.part) if piece.parts == 2 else piece)
+    return kakao_checkpoints.Checkpoint.right(self, replace(piece, part=1 - piece.part) if piece.parts == 2 else piece)
 
 
 @pytest.mark.parametrize("part, wrong", [("prior", contiguous), ("decoder", contiguous), ("decoder", keys_for_values)])
 def test_a_wrong_split_of_the_heads_is_noticed(part, wrong, files, loaded, sizes, monkeypatch):
-    monkeypatch.setattr(original.Checkpoint, "right", original.Checkpoint.tensor, raising=False)
-    monkeypatch.setattr(original.Checkpoint, "tensor", wrong)
+    monkeypatch.setattr(kakao_checkpoints.Checkpoint, "right", kakao_checkpoints.Checkpoint.tensor, raising=False)
+    monkeypatch.setattr(kakao_checkpoints.Checkpoint, "tensor", wrong)
     error, differ = difference(part, files, loaded, sizes)
     assert error > 1e-2 and differ
 
@@ -119,7 +118,7 @@ def test_clip_is_open_clips(files, their_clip, sizes):
 
 def test_the_whole_folder_draws(files, sizes, monkeypatch):
     """With the sizes of the tiny files in place of the published ones."""
-    monkeypatch.setattr(original, "parts", partial(original.parts, sizes=sizes))
+    monkeypatch.setattr(kakao_checkpoints, "parts", partial(kakao_checkpoints.parts, sizes=sizes))
     cascade = minunclip.load(files, dtype=torch.bfloat16, memory="disk")
     assert cascade.settings == KARLO and cascade.sizes == [SIZE, LARGE] and cascade.memory == "disk"
     settings = replace(KARLO, prior_steps=2, decoder_steps=2, upsampler_steps=(2,))
@@ -136,7 +135,7 @@ def test_such_a_folder_is_recognised(files):
 
 def test_names_come_back_from_ours(files, sizes):
     """Each table, read backwards, gives each of their names again."""
-    for part in original.parts(files, sizes).values():
+    for part in kakao_checkpoints.parts(files, sizes).values():
         for source in part.sources:
             names = [name for name in source.tensors if not IGNORED.search(name)]
             ours = [translate(name, source.names) for name in names]
@@ -146,8 +145,8 @@ def test_names_come_back_from_ours(files, sizes):
 def test_the_defaults_are_karlos():
     """The counts are those of its published files, whatever their layout."""
     with torch.device("meta"):
-        decoder, upsampler = original.Decoder(Sizes().decoder), original.Upsampler(Sizes().upsampler)
-        prior, clip = original.DiffusionPrior(Sizes().prior), original.CLIP(Sizes().clip)
+        decoder, upsampler = kakao_checkpoints.Decoder(Sizes().decoder), kakao_checkpoints.Upsampler(Sizes().upsampler)
+        prior, clip = kakao_checkpoints.DiffusionPrior(Sizes().prior), kakao_checkpoints.CLIP(Sizes().clip)
     count = [sum(t.numel() for t in stage.state_dict().values()) for stage in (prior, decoder, upsampler, clip)]
     assert count == [1_022_030_080, 885_439_686 + 7_878_400, 2 * 691_579_523, 427_616_513]
 
@@ -194,7 +193,7 @@ def test_attention_where_there_is_none_is_refused(own, sizes):
 
 
 def all_stages(folder, sizes) -> dict[str, LazyStage | None]:
-    return {name: part and LazyStage.of(part) for name, part in original.parts(folder, sizes).items()}
+    return {name: part and LazyStage.of(part) for name, part in kakao_checkpoints.parts(folder, sizes).items()}
 
 
 @pytest.mark.parametrize("name", vars(NAMES).values())

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ...evaluation import ABSENT, mean_loss
-from ...scenes import Thing
-from ...scenes.shapes import star
+from ...scenes import Thing, star
 from .core import exercise, normal
 
 

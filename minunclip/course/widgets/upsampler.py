@@ -13,7 +13,7 @@ from torch import Tensor
 from ...diffusion import ddim, generators, last, noise_stream
 from ...evaluation import psnr
 from ...plots import Picture, show
-from ...training.degrade import blur, jpeg
+from ...training import blur, jpeg
 from ...upsampler import Upsampler, upsample
 from .base import Live, StillBox, knob, light, paged
 

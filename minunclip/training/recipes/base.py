@@ -93,7 +93,7 @@ def random_timesteps(count: int, steps: int, rng: torch.Generator, noisy: float 
     return lowest + (torch.rand(count, generator=rng) * (steps - lowest)).long()
 
 
-def diffusion_loss(model, images: Tensor, denoiser, rng: torch.Generator, noisy: float = 0.0) -> Tensor:
+def diffusion_loss(model, images: Tensor, denoiser, rng: torch.Generator, *, noisy: float = 0.0) -> Tensor:
     """The mean loss of pictures at `random_timesteps`."""
     t = random_timesteps(len(images), model.diffusion.config.steps, rng, noisy)
     eps, device = torch.randn(images.shape, generator=rng), model.device

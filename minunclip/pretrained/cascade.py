@@ -14,8 +14,7 @@ from ..decoder import Decoder
 from ..prior import DiffusionPrior
 from ..unclip import Settings, UnCLIP
 from ..upsampler import Upsampler, UpsamplerConfig
-from . import diffusers_folder as released
-from . import kakao_checkpoints as original
+from . import diffusers_folder, kakao_checkpoints
 from .download import RELEASES, fetch, release_of
 from .lazy import LazyStage
 from .offload import OneAtATime, choose
@@ -93,7 +92,7 @@ def upsampler_files(folder: Path) -> list[Path]:
 
 def load_released(folder: Path, device: str | torch.device, dtype: torch.dtype, memory: str) -> UnCLIP:
     """A cascade of a released layout, with the settings of its makers; without a prior if the folder has none."""
-    layout = original if original.is_original(folder) else released
+    layout = kakao_checkpoints if kakao_checkpoints.is_original(folder) else diffusers_folder
     stages = {name: part and LazyStage.of(part) for name, part in layout.parts(folder).items()}
 
     sizes = [size for stage in stages.values() if stage for size in stage.sizes(dtype).values()]
