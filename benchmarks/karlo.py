@@ -35,7 +35,7 @@ from minunclip.text import Text  # noqa: E402
 CAPTION = "a corgi playing a flame-throwing trumpet"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-# ---- one network: two functions of no argument, ours and theirs, of the same inputs ----
+# -- one network: two functions of no argument, ours and theirs, of the same inputs --------------------------
 
 
 def oracle(folder: Path, part: str, dtype):
@@ -100,7 +100,7 @@ def compare(name: str, folder: Path, dtype, rounds: int) -> dict[str, float]:
     return {"ours": us, "diffusers": them, "difference": error}
 
 
-# ---- a whole picture, each program in a process of its own ----
+# -- a whole picture, each program in a process of its own ---------------------------------------------------
 
 
 def run_diffusers(folder: Path, out: Path, steps: list[int] | None) -> dict:
@@ -155,7 +155,7 @@ def pipelines(folder: Path, args) -> dict:
     return {program: result for program, result in found.items() if result}
 
 
-# ---- all of it ----
+# -- all of it -----------------------------------------------------------------------------------------------
 
 
 def main() -> None:

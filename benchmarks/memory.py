@@ -28,7 +28,7 @@ import minunclip
 from minunclip.common import best_device, best_dtype
 from minunclip.pretrained import MODES
 
-# ---- one mode, in this process ----
+# -- one mode, in this process -------------------------------------------------------------------------------
 
 
 def peak(device: torch.device) -> tuple[float, float]:
@@ -74,7 +74,7 @@ def measure(folder: Path, mode: str, dtype: torch.dtype, steps: int | None) -> I
     assert stream.result.image.isfinite().all()
 
 
-# ---- all of them ----
+# -- all of them ---------------------------------------------------------------------------------------------
 
 
 def in_a_process(folder: Path, mode: str, dtype: torch.dtype, steps: int | None) -> list[dict] | None:

@@ -69,7 +69,7 @@ class ARPrior(Prior):
         self.register_buffer("high", torch.ones(c.components))          # and the last one ends
         self.register_buffer("dot_edges", torch.linspace(-1, 1, c.dot_buckets + 1)[1:-1])
 
-    # -- an embedding as tokens, and back
+    # -- an embedding as tokens, and back --------------------------------------------------------------------
 
     @torch.no_grad()
     def fit(self, z_i: Tensor, z_t: Tensor) -> None:
@@ -122,7 +122,7 @@ class ARPrior(Prior):
         """A raw pair as the model reads it: [dot, c_1, ..., c_K], (B, 1 + K) int64."""
         return torch.cat([self.quantise_dot(dot(z_i, z_t))[:, None], self.quantise(self.whiten(z_i))], dim=1)
 
-    # -- the network
+    # -- the network -----------------------------------------------------------------------------------------
 
     def read(self, tokens: Tensor, prefix: Prefix, first: int = 0) -> tuple[Tensor, Prefix]:
         """Read on: tokens (B, n), the first of which has the number `first` in [dot, c_1, c_2, ...]; -1 is hidden.
@@ -152,7 +152,7 @@ class ARPrior(Prior):
         logits = self(seen, text)                                                       # (B, K, buckets)
         return F.cross_entropy(logits.transpose(1, 2).float(), tokens[:, 1:], reduction="none").mean(dim=1)
 
-    # -- sampling
+    # -- sampling --------------------------------------------------------------------------------------------
 
     @property
     def noise_width(self) -> int:

@@ -100,7 +100,7 @@ class Decoder(Stage):
         """
         return torch.where(drop[:, None], self.null_z.to(z_i.dtype), z_i)
 
-    # -- sampling
+    # -- sampling --------------------------------------------------------------------------------------------
 
     def stream(
         self, z_i: Tensor | None, text: Text, noise: Iterable[Tensor], *, empty: Text | None = None,

@@ -129,7 +129,7 @@ class DiffusionPrior(Prior):
         """The mean squared error of the clean z_i (B, D), raw, at timesteps t (B,) with noise eps (B, D): (B,)."""
         return self.diffusion.loss(lambda x_t, t: self(x_t, t, text), self.whiten(z_i), t, eps)
 
-    # -- sampling
+    # -- sampling --------------------------------------------------------------------------------------------
 
     @property
     def noise_width(self) -> int:

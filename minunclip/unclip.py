@@ -139,7 +139,7 @@ class UnCLIP:
 
         Raises ValueError for a size that is none of `sizes`, an upsampler without steps, or a model without a prior.
         """
-        s, wanted = settings or self.settings, size or self.sizes[-1]
+        s, wanted = settings or self.settings, self.sizes[-1] if size is None else size
         if wanted not in self.sizes:
             raise ValueError(f"this model cannot draw at {size} pixels: choose one of {self.sizes}")
         if self.prior is None:
@@ -151,7 +151,7 @@ class UnCLIP:
         counts = {f"upsampler-{i + 1}": s.upsampler_steps[i] for i in range(upsamplers)}
         return {"prior": self.prior.stream_length(s.prior_steps), "decoder": s.decoder_steps, **counts}
 
-    # -- the stages: each a Stream of Progress, with the settings of the model unless others are given ----------------
+    # -- the stages: each a Stream of Progress, with the settings of the model unless others are given -------
 
     @torch.no_grad()
     def encode_text(self, captions: list[str]) -> Text:
@@ -196,7 +196,7 @@ class UnCLIP:
         steps = upsampler.stream(low, noise, steps=count, sampler=s.sampler, captions=captions)
         return (yield from report(stage, steps, count)).clamp(-1, 1)
 
-    # -- what the stages are given ------------------------------------------------------------------------------------
+    # -- what the stages are given ---------------------------------------------------------------------------
 
     @torch.no_grad()
     def empty(self, guidance: float) -> Text | None:

@@ -71,7 +71,7 @@ class Upsampler(Stage):
         output = unet(torch.cat([x_t, low_res.to(x_t.dtype)], dim=1), t)
         return output + low_res.to(output.dtype) if self.config.residual else output
 
-    # -- sampling
+    # -- sampling --------------------------------------------------------------------------------------------
 
     def noise_shape(self, low: Tensor) -> tuple[int, ...]:
         """Of the noise with which pictures low (B, 3, h, w) are enlarged: (B, 3, H, W)."""

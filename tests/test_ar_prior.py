@@ -11,7 +11,7 @@ from minunclip.embeddings import PCA
 from minunclip.networks import causal_mask
 from minunclip.text import Text
 
-# ---- tokens
+# -- tokens --------------------------------------------------------------------------------------------------
 
 
 def test_a_round_trip_moves_by_half_a_bucket_at_most(prior, pairs, monkeypatch):
@@ -68,7 +68,7 @@ def test_bf16_training_sees_the_same_tokens(prior, pairs):
         assert torch.equal(prior.tokens(*pairs), expected)
 
 
-# ---- the network
+# -- the network ---------------------------------------------------------------------------------------------
 
 
 def cached(prior: ARPrior, tokens, text, sizes=(1,) * 6):
@@ -179,7 +179,7 @@ def test_every_parameter_gets_a_gradient(prior, pairs, text):
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-# ---- files, precision, errors
+# -- files, precision, errors --------------------------------------------------------------------------------
 
 
 def test_it_comes_back_from_its_file(prior, pairs, text, tmp_path):

@@ -11,7 +11,7 @@ from minunclip.ar_prior import ARPrior, ARPriorConfig, guide, pick
 from minunclip.text import Text
 from minunclip.training import TrainConfig, Trainer
 
-# ---- sampling
+# -- sampling ------------------------------------------------------------------------------------------------
 
 
 def test_pick_draws_with_the_probabilities_of_the_softmax():
@@ -118,7 +118,7 @@ def test_noise_of_another_shape_is_refused(prior, text, tensors):
         prior.draw(text, tensors)
 
 
-# ---- what it learns: a world of three kinds of pictures and two captions
+# -- what it learns: a world of three kinds of pictures and two captions -------------------------------------
 
 CENTRES = torch.tensor([[2.0, 1.0], [-2.0, -1.0], [2.0, -1.0]])
 SHARES = torch.tensor([0.5, 0.3, 0.2])

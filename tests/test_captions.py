@@ -29,7 +29,7 @@ from minunclip.scenes.facts import OPPOSITE
 seeds = st.integers(0, 2**32 - 1)
 
 
-# -- captions and what they state ------------------------------------------------------------------------------
+# -- captions and what they state ----------------------------------------------------------------------------
 
 
 @settings(max_examples=200)
@@ -113,7 +113,7 @@ def test_relations_are_consistent():
                 assert truth[word]
 
 
-# -- captions read back by an independent reader ---------------------------------------------------------------
+# -- captions read back by an independent reader -------------------------------------------------------------
 
 NAME = re.compile(rf"an? (\w+) ({'|'.join(COLOURS)}) ({'|'.join(KINDS)})")
 SIZE_OF = {word: size for size, options in SIZE_WORDS.items() for word in options}

@@ -24,7 +24,7 @@ NAMES = [found.name for found in EXERCISES]
 each_exercise = pytest.mark.parametrize("found", EXERCISES, ids=NAMES)
 
 
-# -- the exercises of the notebooks ----------------------------------------------------------------------------
+# -- the exercises of the notebooks --------------------------------------------------------------------------
 
 
 def defined(source, name, names):
@@ -73,7 +73,7 @@ def test_no_exercise_no_check_and_no_wrong_answer_is_left_over():
     assert all(getattr(checks, name).name == name for name in registered)
 
 
-# -- what a learner is told ------------------------------------------------------------------------------------
+# -- what a learner is told ----------------------------------------------------------------------------------
 
 
 @exercise(lambda: [(2.0, 1), (3.0, 2)], rules={"powers of positive numbers are positive": lambda y, x, n: y > 0})

@@ -8,10 +8,10 @@ import torch
 from helpers import ship, tamper, tiny_cascade, tiny_folder
 from PIL import Image
 
+from minunclip import pretrained
 from minunclip.__main__ import main
 from minunclip.commands import draw
 from minunclip.plots.pictures import to_pil
-from minunclip.pretrained import load as weights
 from minunclip.unclip import UnCLIP
 
 CAPTION = "a big red circle above a small blue square"
@@ -27,14 +27,14 @@ def tiny(cascade, monkeypatch, tmp_path) -> None:
     """`scenes` is the tiny cascade, on the CPU, and the current folder is an empty one."""
 
     def load(name, *where):
-        return cascade if name == "scenes" else weights.load(name, *where)
+        return cascade if name == "scenes" else pretrained.load(name, *where)
 
     monkeypatch.setattr(draw, "load", load)
     monkeypatch.setattr(draw, "best_device", lambda: torch.device("cpu"))
     monkeypatch.chdir(tmp_path)
 
 
-# ---- draw
+# -- draw ----------------------------------------------------------------------------------------------------
 
 
 def test_draw_writes_a_picture(tiny, tmp_path, cascade, capsys):
@@ -179,7 +179,7 @@ def test_an_interruption_says_so(tiny, monkeypatch, capsys):
     assert capsys.readouterr().err == "minunclip: stopped\n"
 
 
-# ---- pictures
+# -- pictures ------------------------------------------------------------------------------------------------
 
 
 def test_to_pil_rounds_and_clips():

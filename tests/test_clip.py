@@ -122,7 +122,7 @@ def test_the_mask_ends_with_the_end_token(clip):
     assert text.mask.sum(dim=1).max() == text.mask.shape[1]  # nothing but padding was cut
 
 
-# ---- our own promises
+# -- our own promises ----------------------------------------------------------------------------------------
 
 TOY = ["a red star", "", "a small blue fish above a big green moon in the sky"]
 
@@ -162,7 +162,7 @@ def test_a_convolutional_stem_keeps_the_number_of_patches():
     assert clip.encode_image(pictures(2, 32)).shape == (2, 12)
 
 
-# ---- the loss
+# -- the loss ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("log_scale", [0.0, 2.66, 4.6])

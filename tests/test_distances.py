@@ -19,7 +19,7 @@ def square_root(matrix: torch.Tensor) -> torch.Tensor:
     return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
 
 
-# -- Frechet distance ------------------------------------------------------------------------------------------
+# -- Frechet distance ----------------------------------------------------------------------------------------
 
 
 def test_identical_sets_are_at_distance_zero():
@@ -71,7 +71,7 @@ def test_features_that_cannot_be_compared(x, y):
         frechet_distance(normal(*x), normal(*y))
 
 
-# -- precision and recall --------------------------------------------------------------------------------------
+# -- precision and recall ------------------------------------------------------------------------------------
 
 
 def test_inside_is_its_definition():

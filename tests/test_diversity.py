@@ -25,7 +25,7 @@ def number(statement: Statement, scenes: list[Scene], facts=open_facts) -> float
     return effective_number(entropies([statement], [scenes], facts))
 
 
-# -- constructed sets of scenes --------------------------------------------------------------------------------
+# -- constructed sets of scenes ------------------------------------------------------------------------------
 
 
 def test_one_scene_is_one():
@@ -101,7 +101,7 @@ def test_the_number_of_several_captions_is_their_geometric_mean():
     assert math.isnan(effective_number(np.array([math.nan])))
 
 
-# -- which facts are open --------------------------------------------------------------------------------------
+# -- which facts are open ------------------------------------------------------------------------------------
 
 
 def facts_of(statement: Statement, scene: Scene) -> dict[str, str]:
@@ -163,7 +163,7 @@ def test_a_caption_that_says_more_leaves_fewer_facts_open(i):
     assert open_facts(fuller, item.scene) == without - {()}
 
 
-# -- the estimate ----------------------------------------------------------------------------------------------
+# -- the estimate --------------------------------------------------------------------------------------------
 
 
 def plug_in(values) -> float:
@@ -210,7 +210,7 @@ def test_one_sample_tells_nothing():
         entropy(["flat"])
 
 
-# -- what a perfect model would draw ---------------------------------------------------------------------------
+# -- what a perfect model would draw -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("i", range(12))

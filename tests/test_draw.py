@@ -56,7 +56,7 @@ def error_of(capsys, *arguments) -> str:
     return error
 
 
-# ---- where to compute
+# -- where to compute ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("options", "call"), [
@@ -98,7 +98,7 @@ def test_a_missing_extra_is_told_before_anything_is_loaded(asked, capsys, monkey
     assert "there is no transformers" in error and ".[upscale]" in error and asked == []
 
 
-# ---- how to sample
+# -- how to sample -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("given", "steps"), [("2,4", (2, 4)), ("3", (3, 3))])
@@ -127,7 +127,7 @@ def test_help_names_both_models(capsys):
     assert all(name in re.search(r"--sampler SAMPLER (.+?) --", text)[1] for name in SAMPLERS)
 
 
-# ---- what it tells
+# -- what it tells -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("size", "stages"), [
@@ -166,7 +166,7 @@ def test_other_warnings_stay_as_they_are(asked, shared, monkeypatch):
         main(["draw", CAPTION, "--size", "32"])
 
 
-# ---- memory
+# -- memory --------------------------------------------------------------------------------------------------
 
 
 def test_memory_that_runs_out_while_drawing(asked, shared, capsys, monkeypatch):

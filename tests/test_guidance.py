@@ -70,7 +70,10 @@ def test_guidance_within_an_interval_runs_only_what_it_needs():
 def test_an_interval_of_all_levels_is_guidance_and_an_empty_one_none(sampler):
     diffusion = Diffusion(DiffusionConfig(target="v"))
     strong, plain, noise = network(3, 0.9), network(3, 0.5), recorded(8)
-    run = lambda denoiser: last(sampler(diffusion, denoiser, noise, 8))  # noqa: E731
+
+    def run(denoiser):
+        return last(sampler(diffusion, denoiser, noise, 8))
+
     assert torch.equal(run(guided_within(0, 999, strong, plain)), run(strong))
     assert torch.equal(run(guided_within(1, 0, strong, plain)), run(plain))
     part = run(guided_within(300, 700, strong, plain))

@@ -190,7 +190,7 @@ def test_files_and_functions_are_short(path):
     assert long_functions(source + "\ndef stretched():\n" + "    pass\n" * 60) == ["stretched"]
 
 
-# ---- nothing in git that belongs to one machine ----
+# -- nothing in git that belongs to one machine --------------------------------------------------------------
 
 REGISTRIES = [  # in parts, so that this file does not name them either
     ("pypi", "org"), ("python" + "hosted", "org"), ("npmjs", "org"), ("deb", "debian", "org"), ("crates", "io"),

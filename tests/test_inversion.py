@@ -53,7 +53,9 @@ def test_a_clipped_network_with_more_channels_is_inverted_as_ddim_runs_it(learne
 def test_what_a_network_cannot_draw_does_not_blow_x_T_up(monkeypatch):
     """This one draws no third channel. Taken for noise, .3 at t = 0 would be 47 times the noise there is."""
     diffusion, x_0 = process(), torch.cat([MU + S * normal(2, 2, 4, 4), torch.full((2, 1, 4, 4), 0.3)], dim=1)
-    partial = lambda x_t, t: gaussian(diffusion)(x_t, t) * torch.tensor([1.0, 1.0, 0.0]).view(3, 1, 1)  # noqa: E731
+
+    def partial(x_t, t):
+        return gaussian(diffusion)(x_t, t) * torch.tensor([1.0, 1.0, 0.0]).view(3, 1, 1)
 
     def way_back(n):
         return last(ddim_inverse(diffusion, partial, x_0, n))
@@ -68,7 +70,11 @@ def test_what_a_network_cannot_draw_does_not_blow_x_T_up(monkeypatch):
 
 def test_the_way_back_visits_the_same_timesteps_in_the_other_order():
     calls = []
-    denoiser = lambda x_t, t: calls.append(int(t[0])) or 0.1 * x_t  # noqa: E731
+
+    def denoiser(x_t, t):
+        calls.append(int(t[0]))
+        return 0.1 * x_t
+
     found = list(ddim_inverse(Diffusion(), denoiser, normal(1, 3, 4, 4), 7, corrections=2))
     assert [step.t for step in found] == timesteps(7)[::-1]
     assert calls == [t for t in timesteps(7)[::-1] for _ in range(2)]

@@ -63,7 +63,7 @@ def here(cascade) -> list[str]:
     return [name for name, child in children if all(not p.is_meta for p in child.parameters())]
 
 
-# -- one network at a time -------------------------------------------------------------------------------------
+# -- one network at a time -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -168,7 +168,7 @@ def test_a_failed_read_leaves_no_network_half_there(folder, monkeypatch):
     cascade.sample(CAPTIONS)
 
 
-# -- reading ---------------------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------------------
 
 
 class Pile(nn.Module):
@@ -238,7 +238,7 @@ def test_freed_memory_is_kept_when_asked_for(keep):
     """In a process of its own, because it lasts."""
     program = f"""
 import psutil, torch
-from minunclip.device import keep_freed_memory
+from minunclip.common import keep_freed_memory
 if {keep}:
     keep_freed_memory()
 block = torch.ones(50_000_000)

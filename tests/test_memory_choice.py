@@ -10,7 +10,7 @@ from minunclip.pretrained import MODES
 from minunclip.pretrained import offload as memory
 from minunclip.pretrained.offload import choose
 
-# -- the choice ------------------------------------------------------------------------------------------------
+# -- the choice ----------------------------------------------------------------------------------------------
 
 GB = 10**9
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
@@ -61,7 +61,7 @@ def test_a_mode_that_does_not_exist():
         choose("ram", [1], 1, CPU)
 
 
-# -- the machine -----------------------------------------------------------------------------------------------
+# -- the machine ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("able", "dtype"), [

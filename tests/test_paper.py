@@ -27,7 +27,7 @@ def study() -> Study:
     return tiny_study()
 
 
-# -- pictures of many captions ---------------------------------------------------------------------------------
+# -- pictures of many captions -------------------------------------------------------------------------------
 
 
 def test_pictures_are_those_of_the_cascade(study, monkeypatch):
@@ -79,7 +79,7 @@ def test_variety_goes_caption_by_caption(study, monkeypatch):
     assert found.row(0)["fidelity"].value == pytest.approx(np.mean(true))
 
 
-# -- all of it -------------------------------------------------------------------------------------------------
+# -- all of it -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def test_a_pooled_share_counts_facts_and_draws_pictures():
     assert pooled(np.array([2, 2]), np.array([2, 2]), seed=0).interval == (1, 1)
 
 
-# -- variations and interpolations -----------------------------------------------------------------------------
+# -- variations and interpolations ---------------------------------------------------------------------------
 
 
 def test_the_facts_that_a_variation_keeps(study, monkeypatch):
@@ -113,7 +113,7 @@ def test_an_interpolation_starts_at_one_picture_and_ends_at_the_other(study, mon
     assert torch.equal(first.x_T[0], first.x_T[8]) and not torch.equal(first.x_T[0], first.x_T[9])
 
 
-# -- text diffs ------------------------------------------------------------------------------------------------
+# -- text diffs ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", range(15))
@@ -171,7 +171,7 @@ def test_the_stride_of_a_change_is_counted_in_spreads(study, monkeypatch):
     assert last / first == pytest.approx(2, rel=1e-4)
 
 
-# -- probing and inversion -------------------------------------------------------------------------------------
+# -- probing and inversion -----------------------------------------------------------------------------------
 
 
 def test_half_of_the_way_is_where_a_fact_is_recovered():

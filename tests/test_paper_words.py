@@ -33,7 +33,7 @@ def study() -> Study:
     return tiny_study()
 
 
-# -- attribute binding -----------------------------------------------------------------------------------------
+# -- attribute binding ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("things", "outcome"), [
@@ -98,7 +98,7 @@ def test_what_clip_prefers(study, monkeypatch):
     assert [share.value for share in binding.preferences(study, pairs, z_i).values()] == [0, 1]
 
 
-# -- a word on a picture ---------------------------------------------------------------------------------------
+# -- a word on a picture -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("word", typography.WORDS)
@@ -173,7 +173,7 @@ def test_only_what_the_mirror_image_does_not_do_counts():
     assert [x.value for x in found.values()] == pytest.approx([0.4, 1])
 
 
-# -- two priors ------------------------------------------------------------------------------------------------
+# -- two priors ----------------------------------------------------------------------------------------------
 
 
 def test_without_weights_the_autoregressive_prior_is_missing_in_words(study, tmp_path, monkeypatch):

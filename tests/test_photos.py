@@ -44,7 +44,7 @@ def assert_same(actual, expected):
     np.testing.assert_array_equal(np.array(actual), np.array(expected.convert("RGB")))
 
 
-# ---- what CLIP sees ----
+# -- what CLIP sees ------------------------------------------------------------------------------------------
 
 
 def open_clips(image, size):
@@ -88,7 +88,7 @@ def test_a_decoder_gets_minus_one_to_one():
     torch.testing.assert_close(for_decoder(image, 4)[0, :, 0, 0], torch.tensor([1.0, -1.0, -0.6]))
 
 
-# ---- formats ----
+# -- formats -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF", "WEBP"])
@@ -164,7 +164,7 @@ def test_the_first_frame_of_a_film(picture):
     assert_same(read_picture(file), picture)
 
 
-# ---- what is no picture ----
+# -- what is no picture --------------------------------------------------------------------------------------
 
 
 def bomb(side):

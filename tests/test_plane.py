@@ -29,7 +29,7 @@ def arrows_of(axis):
     return np.stack([quiver.X, quiver.Y], axis=1), np.stack([quiver.U, quiver.V], axis=1)
 
 
-# -- one panel -------------------------------------------------------------------------------------------------
+# -- one panel -----------------------------------------------------------------------------------------------
 
 
 def test_dots_have_the_colour_and_the_mark_of_their_label():
@@ -75,7 +75,7 @@ def test_a_panel_shows_the_same_square_whatever_is_in_it():
     assert axis.get_xlim() == axis.get_ylim() == (-1.5, 1.5) and axis.get_aspect() == 1
 
 
-# -- the whole figure ------------------------------------------------------------------------------------------
+# -- the whole figure ----------------------------------------------------------------------------------------
 
 
 def read(picture):
@@ -119,7 +119,7 @@ def test_each_part_of_a_panel_is_told(panel, words):
     assert describe(panel, 2.6) == words
 
 
-# -- small things ----------------------------------------------------------------------------------------------
+# -- small things --------------------------------------------------------------------------------------------
 
 
 def test_a_small_picture_looks_the_same():

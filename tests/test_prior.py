@@ -105,7 +105,7 @@ def test_whitening_equals_diffusers(prior, reference):
         torch.testing.assert_close(prior.whiten(prior.unwhiten(z)), z, rtol=1e-4, atol=1e-5)
 
 
-# ---- wrong details that the comparison must notice
+# -- wrong details that the comparison must notice -----------------------------------------------------------
 
 
 def test_a_dropped_mask_is_noticed(prior, reference, text):
@@ -153,7 +153,7 @@ def test_z_t_is_read(prior, reference, text):
         assert relative_error(prior(x_t, t, other), theirs(reference, x_t, t, text)) > 1e-2
 
 
-# ---- the prefix
+# -- the prefix ----------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -193,7 +193,7 @@ def test_every_parameter_gets_a_gradient(prior, text):
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-# ---- sizes
+# -- sizes ---------------------------------------------------------------------------------------------------
 
 
 def test_karlo_has_as_many_parameters_as_were_published():

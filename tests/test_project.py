@@ -39,7 +39,7 @@ def table(mark):
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
-# ---- one story of the dependencies ----
+# -- one story of the dependencies ---------------------------------------------------------------------------
 
 
 def unpinned(wanted, pins, python, platform):
@@ -103,7 +103,7 @@ def test_the_wheel_carries_the_weights(tmp_path):
     assert any(name.endswith(".safetensors") for name in shipped) and carried == shipped
 
 
-# ---- the README ----
+# -- the README ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.name == "nt", reason=".ci/run is a bash script")

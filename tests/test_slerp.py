@@ -15,7 +15,10 @@ from minunclip.embeddings import slerp
 @settings(deadline=None)
 @given(angle=st.floats(0.0, 3.1), theta=st.floats(0, 1), size=st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)))
 def test_slerp_in_a_plane_is_an_angle_and_a_length(angle, theta, size):
-    at = lambda phi: torch.tensor([[math.cos(phi), math.sin(phi), 0.0]]).double()  # noqa: E731
+
+    def at(phi):
+        return torch.tensor([[math.cos(phi), math.sin(phi), 0.0]]).double()
+
     found = slerp(size[0] * at(0.4), size[1] * at(0.4 + angle), theta)
     assert_close(found, ((1 - theta) * size[0] + theta * size[1]) * at(0.4 + theta * angle), rtol=1e-6, atol=1e-6)
 

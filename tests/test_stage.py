@@ -37,7 +37,7 @@ def one_line(error, path) -> str:
     return text
 
 
-# ---- what comes back
+# -- what comes back -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -83,7 +83,7 @@ def test_nested_settings_are_checked_too():
         config_from(Outer, {"inner": {"petals": 8}})
 
 
-# ---- bad files
+# -- bad files -----------------------------------------------------------------------------------------------
 
 
 def test_a_missing_file(tmp_path):
@@ -142,7 +142,7 @@ def test_a_file_of_another_version(prior, tmp_path):
     assert "PriorConfig has no setting 'petals'" in one_line(error, path)
 
 
-# ---- saving that fails
+# -- saving that fails ---------------------------------------------------------------------------------------
 
 
 def test_a_failing_save_leaves_nothing_behind(prior, tmp_path, monkeypatch):
@@ -174,7 +174,7 @@ def test_a_place_that_cannot_be_written_is_named(prior, tmp_path):
     assert not path.exists()
 
 
-# ---- shipped weights
+# -- shipped weights -----------------------------------------------------------------------------------------
 
 
 def test_every_shipped_file_is_checked(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from minunclip.evaluation import Estimate, Share, bootstrap, frechet_distance
 
-# -- Share -----------------------------------------------------------------------------------------------------
+# -- Share ---------------------------------------------------------------------------------------------------
 
 
 def test_a_share_has_wilsons_interval():
@@ -29,7 +29,7 @@ def test_a_share_prints_its_interval():
     assert str(Share(81, 263)) == "0.308 (0.255 to 0.366, n=263)"
 
 
-# -- intervals by bootstrap ------------------------------------------------------------------------------------
+# -- intervals by bootstrap ----------------------------------------------------------------------------------
 
 
 def test_the_interval_of_a_mean_is_the_normal_one():

@@ -12,7 +12,7 @@ from minunclip.training import TrainConfig, Trainer, batches
 from minunclip.training.recipes import ClipRecipe
 from minunclip.training.trainer import learning_rate
 
-# ---- resumption
+# -- resumption ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stop", [3, 5, 9])
@@ -61,7 +61,7 @@ def test_checkpoints_appear_at_their_steps_and_at_the_end(tmp_path):
     assert [path.name for path in checkpoint.parent.iterdir()] == ["run.checkpoint"]
 
 
-# ---- what goes wrong
+# -- what goes wrong -----------------------------------------------------------------------------------------
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(tmp_path):
@@ -124,7 +124,7 @@ def test_a_failing_save_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     assert checkpoint.read_bytes() == before and list(tmp_path.iterdir()) == [checkpoint]
 
 
-# ---- its parts
+# -- its parts -----------------------------------------------------------------------------------------------
 
 
 def test_the_learning_rate_at_its_ends():

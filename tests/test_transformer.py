@@ -93,7 +93,7 @@ def test_quick_gelu_is_near_gelu_and_not_it():
     torch.testing.assert_close(QuickGELU()(x), x / (1 + (-1.702 * x).exp()))
 
 
-# ---- Text
+# -- Text ----------------------------------------------------------------------------------------------------
 
 
 def test_rows_of_a_text():

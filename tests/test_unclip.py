@@ -153,7 +153,7 @@ def test_keep_steps_keeps_every_step(cascade):
         assert torch.equal(drawing.steps[stage][-1].x_t.clamp(-1, 1), drawing.images[side])
 
 
-# ---- guidance
+# -- guidance ------------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -185,7 +185,7 @@ def test_guidance_moves_away_from_the_empty_condition(cascade, scale):
     assert (cond - uncond)[:, :3].std() > 1e-3
 
 
-# ---- the best candidate
+# -- the best candidate --------------------------------------------------------------------------------------
 
 
 def test_best_of_keeps_the_nearest():
@@ -212,7 +212,7 @@ def test_z_i_leaves_the_whitened_space(cascade):
     torch.testing.assert_close(drawing.z_i, cascade.prior.unwhiten(drawing.steps["prior"][-1].x_t))
 
 
-# ---- bad input
+# -- bad input -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

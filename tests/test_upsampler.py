@@ -134,7 +134,7 @@ def test_one_network_is_the_default():
         UpsamplerConfig(unet=UNetConfig())
 
 
-# --- degradations ---
+# -- degradations --------------------------------------------------------------------------------------------
 
 
 @given(seed=st.integers(0, 10_000), factor=st.sampled_from([2, 4]), fraction=st.sampled_from([2, 4]))

@@ -33,7 +33,7 @@ def page(name):
 
 TABLE = {row: {column: page(f"{row}{column}") for column in "xyz"} for row in "ab"}
 
-# -- pages with two names each ---------------------------------------------------------------------------------
+# -- pages with two names each -------------------------------------------------------------------------------
 
 
 def test_two_sliders_choose_a_page_in_the_browser_alone():
@@ -57,7 +57,7 @@ def test_rows_of_other_columns_are_an_error(pages):
         crossed(pages, ("row", "column"), page("still"))
 
 
-# -- the knobs' place ------------------------------------------------------------------------------------------
+# -- the knobs' place ----------------------------------------------------------------------------------------
 
 
 def test_measured_settings_are_themselves_and_others_lie_between():
@@ -103,7 +103,7 @@ def test_the_grid_has_a_page_for_every_setting(judge):
     assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).height > 500
 
 
-# -- live ------------------------------------------------------------------------------------------------------
+# -- live ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_mistakes_are_shown_and_not_raised(explorer):
     assert not explorer.button.disabled and not torch.is_inference_mode_enabled()
 
 
-# -- few bytes -------------------------------------------------------------------------------------------------
+# -- few bytes -----------------------------------------------------------------------------------------------
 
 
 def test_a_light_picture_keeps_its_rare_colours():

@@ -34,7 +34,7 @@ def painted(image, colour):
     return (x.min(), x.max(), y.min(), y.max()) if len(x) else None
 
 
-# -- the shelf -------------------------------------------------------------------------------------------------
+# -- the shelf -----------------------------------------------------------------------------------------------
 
 
 def test_a_bar_is_as_long_as_its_cosine(pictures):
@@ -63,7 +63,7 @@ def test_a_shelf_has_as_many_rows_as_it_needs(pictures):
     assert heights[1] - heights[0] == heights[2] - heights[1] == SIDE + BAR + 8
 
 
-# -- the cosines -----------------------------------------------------------------------------------------------
+# -- the cosines ---------------------------------------------------------------------------------------------
 
 
 def test_cosines_are_those_of_each_pair_alone(clip, pictures):
@@ -76,7 +76,7 @@ def test_cosines_are_those_of_each_pair_alone(clip, pictures):
             torch.testing.assert_close(table[row, column], expected.detach(), atol=1e-5, rtol=1e-5)
 
 
-# -- the grid --------------------------------------------------------------------------------------------------
+# -- the grid ------------------------------------------------------------------------------------------------
 
 
 def test_the_grid_works_in_the_browser_alone(clip, pictures):
@@ -106,7 +106,7 @@ def test_an_empty_grid_is_an_error(clip, pictures, no_pictures):
         similarity_grid(clip, {} if no_pictures else pictures, CAPTIONS if no_pictures else [])
 
 
-# -- the explorer ----------------------------------------------------------------------------------------------
+# -- the explorer --------------------------------------------------------------------------------------------
 
 
 def test_a_new_caption_is_compared_at_once_and_by_the_button(clip, pictures):

@@ -23,7 +23,7 @@ def known(cascade):
     return cascade.clip.encode_image(IMAGE[None]).detach(), cascade.clip.encode_text([""])
 
 
-# -- the ways in -----------------------------------------------------------------------------------------------
+# -- the ways in ---------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -60,7 +60,7 @@ def test_a_drawing_does_not_depend_on_how_many_there_are(cascade):
     torch.testing.assert_close(decode(cascade, IMAGE, 2.0, count=1, seed=8, steps=3), three[1:2], atol=1e-4, rtol=1e-4)
 
 
-# -- the pages -------------------------------------------------------------------------------------------------
+# -- the pages -----------------------------------------------------------------------------------------------
 
 
 def test_a_page_names_its_seeds():

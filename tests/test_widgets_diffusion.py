@@ -70,7 +70,7 @@ def has_labelled_field(explorer, slider):
     assert slider.continuous_update is False
 
 
-# -- how much noise --------------------------------------------------------------------------------------------
+# -- how much noise ------------------------------------------------------------------------------------------
 
 
 def test_a_page_tells_the_shares_of_both_schedules():
@@ -124,7 +124,7 @@ def test_the_button_draws_again(noises):
     assert noises.picture.value == before and not noises.button.disabled
 
 
-# -- guidance in the plane -------------------------------------------------------------------------------------
+# -- guidance in the plane -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("label, w", [(0, 1), (1, 1), (1, 2.0)])

@@ -54,7 +54,7 @@ def same(images, expected):
     return all(torch.allclose(a, b, atol=1e-5) for a, b in zip(images, expected, strict=True))
 
 
-# -- the pages -------------------------------------------------------------------------------------------------
+# -- the pages -----------------------------------------------------------------------------------------------
 
 
 def test_variations_have_a_page_for_each_picture_and_eta(cascade, pictures, latents, seen):
@@ -81,7 +81,7 @@ def test_changes_stand_beside_the_picture(pictures, seen):
     assert pages["colour"]["0.2"].alt == "colour, theta 0.2."
 
 
-# -- live ------------------------------------------------------------------------------------------------------
+# -- live ----------------------------------------------------------------------------------------------------
 
 
 def test_a_variation_is_the_librarys(cascade, pictures, latents, seen):

@@ -30,7 +30,7 @@ def cascade():
     return tiny_cascade()
 
 
-# -- the two numbers -------------------------------------------------------------------------------------------
+# -- the two numbers -----------------------------------------------------------------------------------------
 
 
 def test_fit_is_the_mean_cosine():
@@ -45,7 +45,7 @@ def test_variety_is_a_share_of_the_clouds_spread():
     assert variety(CLOUD[:1].repeat(3, 1), CLOUD) == 0
 
 
-# -- a page ----------------------------------------------------------------------------------------------------
+# -- a page --------------------------------------------------------------------------------------------------
 
 
 def test_a_page_tells_what_it_shows(cascade):
@@ -79,7 +79,7 @@ def test_the_decoder_is_told_no_caption(cascade, monkeypatch):
     assert told == [(["", "", ""], 9)]
 
 
-# -- the grid --------------------------------------------------------------------------------------------------
+# -- the grid ------------------------------------------------------------------------------------------------
 
 
 def test_the_grid_works_in_the_browser_alone(cascade):
@@ -103,7 +103,7 @@ def test_the_grid_has_a_still_for_pages_without_widgets(cascade):
     assert data["image/png"] and '<img alt="' in data["text/html"]
 
 
-# -- the explorer ----------------------------------------------------------------------------------------------
+# -- the explorer --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

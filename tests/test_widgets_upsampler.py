@@ -18,7 +18,7 @@ LOW = F.avg_pool2d(HIGH, 2)                                                     
 WAYS = {"twice": lambda low: F.interpolate(low, scale_factor=2.0), "grey": lambda low: torch.zeros(len(low), 3, 32, 32)}
 
 
-# -- the faults ------------------------------------------------------------------------------------------------
+# -- the faults ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -37,7 +37,7 @@ def test_a_fault_keeps_form_and_range_and_repeats(name, strength):
     assert torch.equal(spoiled, FAULTS[name](images, strength))
 
 
-# -- enlarging -------------------------------------------------------------------------------------------------
+# -- enlarging -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_enlarging_takes_any_size(upsampler):
     assert enlarge(upsampler, LOW[None, :, :8, :12]).shape == (1, 3, 16, 24)
 
 
-# -- the pages -------------------------------------------------------------------------------------------------
+# -- the pages -----------------------------------------------------------------------------------------------
 
 
 def test_a_page_has_a_row_for_each_fault_and_its_decibels():

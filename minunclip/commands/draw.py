@@ -49,7 +49,7 @@ def draw(
     """Draw the captions and save them as one PNG. `settings` changes those of the model, see Settings.
 
     device, dtype     by default the best that there are; the scenes model always computes in float32
-    memory            where the weights lie, see `memory`
+    memory            where the weights lie, see `pretrained.offload`
     upsampler_steps   for each upsampler, or one number for all of them; by default those of the model
     """
     check_writable(out)

@@ -61,7 +61,7 @@ def rows_mean(x: Tensor) -> Tensor:
     return x.mean(dim=tuple(range(1, x.ndim)), keepdim=True)
 
 
-# -- noise -------------------------------------------------------------------------------------------------------
+# -- noise ---------------------------------------------------------------------------------------------------
 
 
 def generators(seed: int, n: int) -> list[torch.Generator]:

@@ -71,7 +71,7 @@ def complete(statement: Statement, rng: np.random.Generator) -> Scene:
             return scene
 
 
-# -- the entropy of a few samples ------------------------------------------------------------------------------
+# -- the entropy of a few samples ----------------------------------------------------------------------------
 
 
 def entropy(values: Sequence[Hashable]) -> float:
@@ -125,7 +125,7 @@ def _entropy_of(statement: Statement, scenes: Sequence[Scene], facts: Callable) 
     return entropy(found) if len(found) > 1 and found[0] else float("nan")
 
 
-# -- as numbers of scenes --------------------------------------------------------------------------------------
+# -- as numbers of scenes ------------------------------------------------------------------------------------
 
 
 def effective_number(entropies: np.ndarray) -> float:

@@ -27,7 +27,7 @@ def line(rows: list[dict], x: str, y: str, **where) -> tuple[list[float], list[f
     return [value(row[x]) for row in chosen], [value(row[y]) for row in chosen]
 
 
-# -- one function for each part --------------------------------------------------------------------------------
+# -- one function for each part ------------------------------------------------------------------------------
 
 
 def guidance(tables: Tables) -> dict[str, Picture]:
@@ -123,7 +123,7 @@ CHARTS: dict[str, Callable[[Tables], dict[str, Picture]]] = {
 }  # fmt: skip
 
 
-# -- two more kinds of figures ---------------------------------------------------------------------------------
+# -- two more kinds of figures -------------------------------------------------------------------------------
 
 
 def intervals(cells: dict[str, dict], label: str) -> Picture:

@@ -18,7 +18,7 @@ INVERSION_STEPS = (25, 50, 100, 250)
 COUNTED = (*FACTS, "count")                 # what is looked for in the pictures
 
 
-# -- z_i, component by component -------------------------------------------------------------------------------
+# -- z_i, component by component -----------------------------------------------------------------------------
 
 
 def probing(study: Study) -> Found:
@@ -94,7 +94,7 @@ def strip_of_probes(strip: list[Tensor], counts: list[int], seed: int) -> Pictur
                 side=96, alt=alt)  # fmt: skip
 
 
-# -- there and back --------------------------------------------------------------------------------------------
+# -- there and back ------------------------------------------------------------------------------------------
 
 
 def inversion(study: Study) -> Found:

@@ -133,7 +133,7 @@ def section(part: str, content: dict, figures: dict[str, Picture]) -> str:
     return "\n".join([*words, *pictures, *tables])
 
 
-# -- for notebooks ---------------------------------------------------------------------------------------------
+# -- for notebooks -------------------------------------------------------------------------------------------
 
 
 def table(part: str, title: str, folder: Path = RESULTS):

@@ -122,7 +122,7 @@ class Study:
         pictures = pictures.split(500) if isinstance(pictures, Tensor) else pictures
         return [scene for images in pictures for scene in self.bench.read(images)]
 
-    # -- true pictures: all (B, 3, S, S) in -1 to 1, on the CPU ------------------------------------------------
+    # -- true pictures: all (B, 3, S, S) in -1 to 1, on the CPU ----------------------------------------------
 
     def collect(self, n: int, name: str, make: Callable[[slice], Tensor]) -> Tensor:
         """make(rows) for all rows of n, batch after batch: (n, ...)."""
@@ -166,7 +166,7 @@ class Study:
         """z_i (B, D) with random x_T."""
         return fresh(self.bench.cascade, z_i.to(self.bench.cascade.device), self.seed)
 
-    # -- several pictures of each caption ----------------------------------------------------------------------
+    # -- several pictures of each caption --------------------------------------------------------------------
 
     def variety(self, z_i: Tensor | None, name: str, **settings) -> Variety:
         """Draw the groups, from z_i (groups x samples, D) or from their captions alone, and measure them."""

@@ -17,7 +17,7 @@ STEPS = 50                                  # of the inversion, and of what is d
 THETAS = torch.linspace(0, 1, 9)
 
 
-# -- variations ------------------------------------------------------------------------------------------------
+# -- variations ----------------------------------------------------------------------------------------------
 
 
 def variations(study: Study) -> Found:
@@ -54,7 +54,7 @@ def strip_of_variations(study: Study, latent: Latent, images: Tensor, n: int = 5
     return show(cells, names, columns=n + 2, title="The same z_i, other noise", seed=study.seed, side=96, alt=alt)
 
 
-# -- interpolations --------------------------------------------------------------------------------------------
+# -- interpolations ------------------------------------------------------------------------------------------
 
 
 def interpolations(study: Study) -> Found:

@@ -61,7 +61,7 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
     return file.getvalue()
 
 
-# -- pictures of pictures --------------------------------------------------------------------------------------
+# -- pictures of pictures ------------------------------------------------------------------------------------
 
 
 def show(
@@ -159,7 +159,7 @@ def _grid(
     return sheet
 
 
-# -- plots of numbers ------------------------------------------------------------------------------------------
+# -- plots of numbers ----------------------------------------------------------------------------------------
 
 
 def embedding_bars(embeddings: dict[str, Tensor], first: int = 64) -> Picture:
@@ -200,7 +200,7 @@ def plotted(figure, alt: str, colours: int = 256) -> Picture:
     return Picture(Image.open(file).convert("RGB"), alt, colours)
 
 
-# -- what a notebook costs -------------------------------------------------------------------------------------
+# -- what a notebook costs -----------------------------------------------------------------------------------
 
 COSTS = DATA / "results" / "notebooks.json"
 

@@ -34,7 +34,7 @@ def load(
 
     name: "scenes" came with this library; "karlo" or "kakaobrain/karlo-v1-alpha" is downloaded at the first call
         (13.7 GB). A folder has our own files, one for each stage, or a release in Karlo's layout or its makers'.
-    memory: of a release: "resident", "offload", "disk" (see `memory`), or "auto", the fastest of them that fits. Our
+    memory: of a release: "resident", "offload", "disk" (see `offload`), or "auto", the fastest of them that fits. Our
         own weights are a few megabytes and always resident.
     Raises ValueError for a name that is not known or weights that do not fit their config, OSError for files that are
     missing or cannot be fetched, and MemoryError.
@@ -58,7 +58,7 @@ def unknown(name: str) -> str:
     return f"there is no model {name!r}: {hint}"
 
 
-# -- our own files: one for each stage -------------------------------------------------------------------------
+# -- our own files: one for each stage -----------------------------------------------------------------------
 
 
 def load_shipped(name: str, device: str | torch.device, dtype: torch.dtype) -> UnCLIP:
@@ -87,7 +87,7 @@ def upsampler_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("upsampler-*.safetensors"))
 
 
-# -- a release, whose weights are large ------------------------------------------------------------------------
+# -- a release, whose weights are large ----------------------------------------------------------------------
 
 
 def load_released(folder: Path, device: str | torch.device, dtype: torch.dtype, memory: str) -> UnCLIP:

@@ -1,7 +1,7 @@
 """The layout of Karlo (Kakao Brain 2022), an open unCLIP, and of its relatives, as diffusers and transformers read it.
 
 A released cascade is a folder of folders, one for each network, each with a config.json and one safetensors file. The
-networks are the ones of this library under other names. This file describes such a folder; `weights` loads it.
+networks are the ones of this library under other names. This file describes such a folder; `cascade` loads it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..prior import DiffusionPrior, PriorConfig
 from ..upsampler import Upsampler, UpsamplerConfig
 from .names import Part, Source, Table
 
-# -- names: (theirs, ours), whole words between the dots of a tensor's name; `*` is any number -----------------
+# -- names: (theirs, ours), whole words between the dots of a tensor's name; `*` is any number ---------------
 
 TIME: Table = [("time_embedding.linear_1", "time.0"), ("time_embedding.linear_2", "time.2")]
 PRIOR: Table = TIME + [
@@ -94,7 +94,7 @@ UNET: Table = TIME + [
     ("to_out.0", "out"),
 ]
 
-# -- the stages ------------------------------------------------------------------------------------------------
+# -- the stages ----------------------------------------------------------------------------------------------
 
 TRANSFORMERS, DIFFUSERS = "model.safetensors", "diffusion_pytorch_model.safetensors"    # each library's file of weights
 
@@ -142,7 +142,7 @@ def upsampler_part(folder: Path, low_size: int) -> Part:
     return Part(Upsampler, upsampler_config(folder, low_size), sources)
 
 
-# -- configs: what their config.json says, in our words --------------------------------------------------------
+# -- configs: what their config.json says, in our words ------------------------------------------------------
 
 
 def clip_config(folder: Path) -> CLIPConfig:

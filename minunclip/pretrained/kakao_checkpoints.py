@@ -2,8 +2,8 @@
 
 A folder of this layout holds five files, without a config: ViT-L-14.pt (OpenAI's CLIP), ViT-L-14_stats.th (mean and
 deviation of its image embeddings), and one checkpoint each for the prior, the decoder and both U-Nets of the
-upsampler. The tensors are those of the folder that `released` describes, under other names. Two habits differ: the
-U-Nets number their blocks in one row, and queries, keys and values lie interleaved, head by head.
+upsampler. The tensors are those of the folder that `diffusers_folder` describes, under other names. Two habits
+differ: the U-Nets number their blocks in one row, and queries, keys and values lie interleaved, head by head.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Sizes:
 
 DEFAULT = Sizes()
 
-# -- the stages ------------------------------------------------------------------------------------------------
+# -- the stages ----------------------------------------------------------------------------------------------
 
 
 def is_original(folder: Path) -> bool:
@@ -89,7 +89,7 @@ def find(folder: Path, part: str) -> Path:
     return files[0]
 
 
-# -- names: (theirs, ours), whole words between the dots of a tensor's name ------------------------------------
+# -- names: (theirs, ours), whole words between the dots of a tensor's name ----------------------------------
 
 BLOCK: Table = [("ln_1", "norm_1"), ("ln_2", "norm_2"), ("mlp.c_fc", "mlp.0"), ("mlp.c_proj", "mlp.2")]
 CLIP_NAMES: Table = BLOCK + [
@@ -179,7 +179,7 @@ def places_up(config: UNetConfig, level: int) -> dict[str, str]:
     return places | {f"output_blocks.{first + config.blocks}.{2 if attended else 1}": f"up.{level}.resample"}
 
 
-# -- tensors ---------------------------------------------------------------------------------------------------
+# -- tensors -------------------------------------------------------------------------------------------------
 
 PACKED = {".qkv.": (".q.", ".k.", ".v."), ".context_kv.": (".context_k.", ".context_v.")}
 
@@ -196,7 +196,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file of the original release and the table for its names; `layouts.Source` is the same for safetensors.
+    """A file of the original release and the table for its names; `names.Source` is the same for safetensors.
 
     head_width: queries, keys and values are interleaved in pieces of so many rows; None: they are not.
     """

@@ -1,7 +1,7 @@
 """A stage whose weights lie in their files until it runs.
 
 They are found before any of them is read. So what does not fit is an error at once, the memory that a stage takes is
-known beforehand, and its networks can be read one at a time, when they are needed (see `memory`).
+known beforehand, and its networks can be read one at a time, when they are needed (see `offload`).
 """
 
 from __future__ import annotations

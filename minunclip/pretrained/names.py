@@ -2,8 +2,8 @@
 
 A released network is one of ours with other names on its tensors. A table lists pairs of names (theirs, ours), such
 as ("down_blocks.*.downsamplers.0", "down.*.resample"), in which `*` is any number. One table serves both directions:
-we read with it what others wrote, and `random_weights` writes what others can read. The tables themselves stand where
-each layout is described, in `released` and in `original`.
+we read with it what others wrote, and `random_karlo` writes what others can read. The tables themselves stand where
+each layout is described, in `diffusers_folder` and in `kakao_checkpoints`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..common import Stage
 
 Table = list[tuple[str, str]]           # of pairs (theirs, ours)
 
-# -- names -----------------------------------------------------------------------------------------------------
+# -- names ---------------------------------------------------------------------------------------------------
 
 # What older files carry along: the positions 0, 1, 2, ..., and in OpenAI's CLIP three sizes.
 IGNORED = re.compile(r"position_ids$|^(input_resolution|context_length|vocab_size)$")
@@ -60,7 +60,7 @@ def reverse(table: Table) -> Table:
     return [(ours, theirs) for theirs, ours in table]
 
 
-# -- files -----------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def check(path: Path, name: str, shape: tuple[int, ...], expected: tuple[int, ..
         raise ValueError(f"{path}: the tensor {name!r} has shape {shape}, and its config asks for {expected}")
 
 
-# -- queries, keys and values ----------------------------------------------------------------------------------
+# -- queries, keys and values --------------------------------------------------------------------------------
 
 
 def split_qkv(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -153,7 +153,7 @@ def fuse_qkv(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return state
 
 
-# -- files that PyTorch wrote ----------------------------------------------------------------------------------
+# -- files that PyTorch wrote --------------------------------------------------------------------------------
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from .lazy import LazyStage, fill, network_of
 
 MODES = ("resident", "offload", "disk")  # fastest first
 
-# -- the mode --------------------------------------------------------------------------------------------------
+# -- the mode ------------------------------------------------------------------------------------------------
 
 
 def choose(mode: str, sizes: list[int], working: int, device: torch.device) -> str:
@@ -64,7 +64,7 @@ def too_little(
             f"{advice}")  # fmt: skip
 
 
-# -- one network at a time -------------------------------------------------------------------------------------
+# -- one network at a time -----------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)

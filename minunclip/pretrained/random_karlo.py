@@ -1,7 +1,8 @@
 """A folder laid out like Karlo's, with random weights: what it draws is noise, but every part of it runs.
 
 Notebook 11 takes a `NARROW` one where the released weights are not at hand, and the benchmarks take one of Karlo's
-own sizes. It is what `released` describes, the other way round: our configs in their words, our names in theirs.
+own sizes. It is what `diffusers_folder` describes, the other way round: our configs in their words, and our names in
+theirs.
 """
 
 from __future__ import annotations
@@ -38,8 +39,6 @@ NARROW = Sizes(
 )  # fmt: skip
 CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 BLOCK = 2**20  # numbers that are drawn for a tensor; a larger one repeats them
-PRIOR_ORDER = ("query", "positions", "mean", "std", "time", "z_in", "embed_in", "tokens_in", "transformer", "norm_out",
-               "z_out")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,15 +48,15 @@ class Folder:
     config: dict
     stage_class: type[Stage]
     names: Table
-    networks: tuple[str, ...]               # as `plan.network_of` has them; "" is what a stage has besides
+    networks: tuple[str, ...]               # as `lazy.network_of` has them; "" is what a stage has besides
     file: str = DIFFUSERS
 
 
-# -- the folder ------------------------------------------------------------------------------------------------
+# -- the folder ----------------------------------------------------------------------------------------------
 
 
 def write_karlo(folder: str | Path, sizes: Sizes = NARROW, dtype: torch.dtype = torch.float32, seed: int = 0) -> Path:
-    """Write a cascade of these sizes with random weights. `original.DEFAULT` are Karlo's own.
+    """Write a cascade of these sizes with random weights. `DEFAULT` are Karlo's own.
 
     The image encoder, which Karlo's folder lacks, is written too unless sizes.clip.image_layers is 0; without it
     Karlo's sizes take 13.7 GB in float32. Takes memory for one tensor at a time. Raises OSError if the disk is full.
@@ -87,25 +86,16 @@ def folders(sizes: Sizes) -> dict[str, Folder]:
 
 
 def contents(folder: Folder, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    """The tensors of a folder: their names for them, and the shapes."""
+    """Their name for each tensor of a folder, and its shape; in the order of our names, not in that of our code."""
     configs = {CLIP: sizes.clip, DiffusionPrior: sizes.prior, Decoder: sizes.decoder, Upsampler: sizes.upsampler}
     with Weightless():
         state = folder.stage_class(configs[folder.stage_class]).state_dict()
-    kept = {name: tuple(state[name].shape) for name in sorted(state, key=place) if network_of(name) in folder.networks}
+    kept = {name: tuple(state[name].shape) for name in sorted(state) if network_of(name) in folder.networks}
     prefix, names = f"{folder.networks[0]}.", reverse(folder.names)
     return {translate(name.removeprefix(prefix), names): shape for name, shape in split_qkv(kept).items()}
 
 
-def place(name: str) -> int:
-    """The rank of a tensor among those that get random numbers: equal ones stay in the order of the network's code.
-
-    The prior has an order of its own, so that a seed goes on to draw the same pictures if its code is put in another.
-    """
-    first = name.split(".")[0]
-    return PRIOR_ORDER.index(first) if first in PRIOR_ORDER else 0
-
-
-# -- configs, in their words -----------------------------------------------------------------------------------
+# -- configs, in their words ---------------------------------------------------------------------------------
 
 
 def text_encoder(c: CLIPConfig) -> dict:
@@ -159,7 +149,7 @@ def write_json(path: Path, values: dict) -> None:
     path.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
-# -- weights ---------------------------------------------------------------------------------------------------
+# -- weights -------------------------------------------------------------------------------------------------
 
 
 def write_weights(path: Path, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, rng: torch.Generator) -> None:

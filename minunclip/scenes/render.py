@@ -76,7 +76,7 @@ def mix(a, b, share: float) -> ndarray:
     return np.asarray(a, np.float32) * (1 - share) + np.asarray(b, np.float32) * share
 
 
-# -- the background --------------------------------------------------------------------------------------------
+# -- the background ------------------------------------------------------------------------------------------
 
 
 def background(scene: Scene, canvas: Canvas) -> ndarray:
@@ -151,7 +151,7 @@ GROUND = {
     "dotted": dotted_ground, "crayon": crayon_ground, "cubist": cubist_ground,
 }  # fmt: skip
 
-# -- the things ------------------------------------------------------------------------------------------------
+# -- the things ----------------------------------------------------------------------------------------------
 
 
 def flat_fill(ink: ndarray, u: ndarray, v: ndarray, *, canvas: Canvas, angle: float) -> ndarray:

@@ -23,26 +23,8 @@ from minunclip.commands.train import shortened
 from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.evaluation import ABSENT, Judge, entropy, fidelity, heads, judge_accuracy, labels, same_facts
-from minunclip.scenes import (
-    BACKGROUNDS,
-    COLOURS,
-    HELD_OUT,
-    KINDS,
-    LAYOUTS,
-    SIZES,
-    STYLES,
-    VOCABULARY,
-    Scene,
-    Scenes,
-    Statement,
-    Thing,
-    circle,
-    describe,
-    draw_scene,
-    render,
-    star,
-    to_tensor,
-)
+from minunclip.scenes import (BACKGROUNDS, COLOURS, HELD_OUT, KINDS, LAYOUTS, SIZES, STYLES, VOCABULARY, Scene, Scenes,
+                              Statement, Thing, circle, describe, draw_scene, render, star, to_tensor)
 from minunclip.training import Trainer, batches, collate
 from minunclip.training.recipes import JudgeRecipe
 

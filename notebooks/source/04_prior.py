@@ -948,8 +948,8 @@ for n in (1, 8):
 # ## Where to read on
 #
 # - The code: [prior.py](../minunclip/prior.py), the recipe in
-#   [training/recipes/prior.py](../minunclip/training/recipes/prior.py), and `best_of` in [unclip.py](../minunclip/unclip.py). Tests compare the prior with diffusers' `PriorTransformer`, number
-#   by number.
+#   [training/recipes/prior.py](../minunclip/training/recipes/prior.py), and `best_of` in
+#   [unclip.py](../minunclip/unclip.py). Tests compare the prior with diffusers' `PriorTransformer`, number by number.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.2 for both priors, 5.1 for whether one
 #   is needed at all, 5.5 for guiding it, Appendix C and Table 3 for the sizes and for the 17.2.
 # - Notebook 05 builds the other prior of the paper, which says $z_i$ number by number.

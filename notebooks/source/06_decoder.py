@@ -25,18 +25,8 @@ from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.course.widgets.decoder import DecoderExplorer, decoded_grid
 from minunclip.decoder import Condition, DecoderConfig
-from minunclip.diffusion import (
-    Diffusion,
-    DiffusionConfig,
-    ddim,
-    ddpm,
-    gaussian_kl,
-    generators,
-    last,
-    log_likelihood_8bit,
-    noise_stream,
-    timesteps,
-)
+from minunclip.diffusion import (Diffusion, DiffusionConfig, ddim, ddpm, gaussian_kl, generators, last,
+                                 log_likelihood_8bit, noise_stream, timesteps)
 from minunclip.embeddings import Whitening, centre_and_spread
 from minunclip.evaluation import Judge, same_facts
 from minunclip.networks import AttentionBlock, ResBlock, UNet, UNetConfig, timestep_embedding
@@ -1101,9 +1091,9 @@ plots.bars({"the originals": grain(originals[:6])} | {name: grain(images) for na
 # ## Where to read on
 #
 # - The code: [networks/unet.py](../minunclip/networks/unet.py) is sections 2 to 4,
-#   [decoder.py](../minunclip/decoder.py) section 5, [diffusion/process.py](../minunclip/diffusion/process.py) section
-#   6, [training/recipes/decoder.py](../minunclip/training/recipes/decoder.py) section 7. Their tests compare the network
-#   with diffusers', weight by weight.
+#   [decoder.py](../minunclip/decoder.py) section 5, [diffusion/process.py](../minunclip/diffusion/process.py)
+#   section 6, [training/recipes/decoder.py](../minunclip/training/recipes/decoder.py) section 7. Their tests compare
+#   the network with diffusers', weight by weight.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.1 for the decoder, 5.1 for what happens
 #   without a prior, Appendix C and Table 3 for sizes and steps.
 # - Nichol et al., [GLIDE](https://arxiv.org/abs/2112.10741) (2021), section 2: the decoder before $z_i$ was put in.

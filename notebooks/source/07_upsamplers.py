@@ -718,8 +718,9 @@ fewer_bytes(plots.cascade_figure(drawing, side=200), 160)
 #
 # ## Where to read on
 #
-# - The code: [upsampler.py](../minunclip/upsampler.py) is section 3, [degrade.py](../minunclip/training/degrade.py) sections 6
-#   and 7, [recipes.py](../minunclip/recipes.py) section 5.
+# - The code: [upsampler.py](../minunclip/upsampler.py) is section 3,
+#   [training/degrade.py](../minunclip/training/degrade.py) sections 6 and 7,
+#   [training/recipes/upsampler.py](../minunclip/training/recipes/upsampler.py) section 5.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.1 for the upsamplers, Appendix C and
 #   Table 3 for their sizes, steps and schedules.
 # - Ho et al., [Cascaded diffusion models](https://arxiv.org/abs/2106.15282) (2021): noise conditioning augmentation,

@@ -19,18 +19,8 @@ from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.course.widgets.cascade import Knobs, KnobsExplorer, knobs_grid, light
 from minunclip.diffusion import SAMPLERS, generators, last, noise_stream
-from minunclip.evaluation import (
-    Bench,
-    Judge,
-    Share,
-    bootstrap,
-    effective_number,
-    frechet_distance,
-    judge_accuracy,
-    renders,
-    resamples,
-    same_facts,
-)
+from minunclip.evaluation import (Bench, Judge, Share, bootstrap, effective_number, frechet_distance, judge_accuracy,
+                                  renders, resamples, same_facts)
 from minunclip.experiments import QUICK, Study, all_true, equal_fidelity, possible, table_of, with_ar_prior
 from minunclip.manipulations import as_image_embedding, decode, draw, fresh, three_ways
 from minunclip.scenes import BACKGROUNDS, STYLES, Item, Scene, Scenes, Statement, Thing, render, to_tensor

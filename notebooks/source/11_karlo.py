@@ -36,22 +36,8 @@ from minunclip.manipulations import decode, draw, fresh, interpolate, invert, te
 from minunclip.networks import QuickGELU, causal_mask, timestep_embedding
 
 # %%
-from minunclip.pretrained import (
-    DEFAULT,
-    MODES,
-    PRIOR,
-    RELEASES,
-    LazyStage,
-    Upscaler,
-    Weightless,
-    cached,
-    load_openai_clip,
-    network_of,
-    prior_part,
-    translate,
-    working_memory,
-    write_karlo,
-)
+from minunclip.pretrained import (DEFAULT, MODES, PRIOR, RELEASES, LazyStage, Upscaler, Weightless, cached,
+                                  load_openai_clip, network_of, prior_part, translate, working_memory, write_karlo)
 from minunclip.prior import DiffusionPrior
 from minunclip.scenes import Scenes
 from minunclip.text import Text

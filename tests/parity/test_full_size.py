@@ -87,7 +87,7 @@ def test_parameters_to_the_digit(folder, stage, config, prefix, parameters, tens
     assert len(split_qkv({name: tuple(tensor.shape) for name, tensor in state.items()})) == tensors
 
 
-# -- one forward of every network: minutes, and up to 9 GB of memory and 6 GB of disk --------------------------
+# -- one forward of every network: minutes, and up to 9 GB of memory and 6 GB of disk ------------------------
 
 
 def oracle(folder, part):

@@ -3,14 +3,13 @@
 from dataclasses import replace
 from functools import partial
 
-import minunclip.samplers
 import pytest
 import torch
 import torch.nn.functional as F
 from karlo_folder import CAPTIONS, LARGE, SIZE, STEPS, quantile, unmasked
 
 import minunclip.decoder
-from minunclip.diffusion import Diffusion
+from minunclip.diffusion import Diffusion, samplers
 from minunclip.text import Text
 
 # In a whole run rounding grows wherever a value meets the clip, so 90 % of the pixels are compared, and mistakes
@@ -74,7 +73,7 @@ def no_antialias(cascade, monkeypatch):
 
 
 def variance_of_the_other_half(cascade, monkeypatch):
-    guided = minunclip.samplers.guided
+    guided = minunclip.decoder.guided
 
     def wrong(denoiser, scale):
         def guided_denoiser(x_t, t):
@@ -115,8 +114,8 @@ def zeros_for_the_empty_caption(cascade, monkeypatch):
 
 def one_timestep_back(cascade, monkeypatch):
     """Each step ends at t - 1, where the next one does not begin."""
-    moves = minunclip.samplers.moves
-    monkeypatch.setattr(minunclip.samplers, "moves",
+    moves = samplers.moves
+    monkeypatch.setattr(samplers, "moves",
                         lambda *given: ((i, t, t - 1) for i, t, _ in moves(*given)))  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def test_draws_in_half_precision(folder):
     assert drawing.image.shape == (2, 3, 64, 64) and drawing.image.isfinite().all()
 
 
-# -- relatives -------------------------------------------------------------------------------------------------
+# -- relatives -----------------------------------------------------------------------------------------------
 
 
 def test_a_prior_of_other_width_and_clip_loads_by_its_config(tmp_path):
@@ -150,7 +150,7 @@ def test_position_ids_of_old_files_are_ignored(own):
     assert LazyStage.of(clip_part(own)).load().config.embed_width == WIDTH
 
 
-# -- weights that do not fit -----------------------------------------------------------------------------------
+# -- weights that do not fit ---------------------------------------------------------------------------------
 
 BROKEN = {
     "a missing tensor": (lambda t: t.pop("transformer_blocks.1.attn1.to_k.weight"),

@@ -47,7 +47,7 @@ def test_names_go_there_and_come_back(name):
     assert {*theirs} == their_names(name) and len({*theirs}) == len(theirs)
 
 
-# -- how a table is read ---------------------------------------------------------------------------------------
+# -- how a table is read -------------------------------------------------------------------------------------
 
 TABLE = [("down.*.samplers.0", "lower.*.resample"), ("down", "lower"), ("norm", "norm.1"), ("1", "one")]
 

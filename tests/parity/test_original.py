@@ -56,7 +56,7 @@ def sizes(loaded):
     return Sizes(TINY_CLIP, loaded.prior.config, loaded.decoder.config, loaded.upsamplers[0].config)
 
 
-# -- equality: the other layout holds the same tensors, and what diffusers makes of them is tested there -------
+# -- equality: the other layout holds the same tensors, and what diffusers makes of them is tested there -----
 
 
 def stage(folder, sizes, name) -> LazyStage:
@@ -151,7 +151,7 @@ def test_the_defaults_are_karlos():
     assert count == [1_022_030_080, 885_439_686 + 7_878_400, 2 * 691_579_523, 427_616_513]
 
 
-# -- files that do not fit -------------------------------------------------------------------------------------
+# -- files that do not fit -----------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def theirs(folder, part):
     return model.eval()
 
 
-# -- what is written -------------------------------------------------------------------------------------------
+# -- what is written -----------------------------------------------------------------------------------------
 
 
 def test_the_configs_come_back(ours):
@@ -74,7 +74,7 @@ def test_no_two_tensors_are_alike(ours):
         assert len(set(starts)) == len(starts)
 
 
-# -- the same network for them and for us ----------------------------------------------------------------------
+# -- the same network for them and for us --------------------------------------------------------------------
 
 
 @torch.no_grad()

@@ -102,7 +102,7 @@ def test_half_precision_decodes_in_single(pipeline):
     assert picture.dtype == torch.float32 and picture.isfinite().all()
 
 
-# ---- in the cascade ----
+# -- in the cascade ------------------------------------------------------------------------------------------
 
 
 def test_the_cascade_draws_at_its_size(pipeline):
@@ -129,7 +129,7 @@ def test_sizes_must_meet(pipeline):
         Upscaler(pipeline, TINY).add_to(tiny_cascade())
 
 
-# ---- loading ----
+# -- loading -------------------------------------------------------------------------------------------------
 
 
 def test_comes_from_a_folder(pipeline, upscaler, tmp_path):

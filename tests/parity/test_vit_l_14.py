@@ -74,7 +74,7 @@ def test_pictures_are_prepared_as_for_the_released_weights():
     assert torch.equal(for_clip(image), image_transform_v2(theirs, is_train=False)(image)[None])
 
 
-# -- tokens ----------------------------------------------------------------------------------------------------
+# -- tokens --------------------------------------------------------------------------------------------------
 
 PLAIN = ["a corgi playing a flame-throwing trumpet", "", "two red cubes, one blue sphere", "I'VE 1234 DOGS", "日本語",
          "a corgi 🐕‍🦺 on the moon", "word " * 100]  # fmt: skip
@@ -95,7 +95,7 @@ def test_except_that_an_exclamation_mark_means_what_it_says():
     assert ours == [[49406, 256, 49407, 0], [49406, ours[1][1], 256, 49407]]
 
 
-# -- with both encoders, from open_clip's cache ----------------------------------------------------------------
+# -- with both encoders, from open_clip's cache --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin"])

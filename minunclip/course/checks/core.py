@@ -98,7 +98,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-# -- what differs ----------------------------------------------------------------------------------------------
+# -- what differs --------------------------------------------------------------------------------------------
 
 
 def difference(found, expected, tolerance: float = 1e-5) -> str:
@@ -177,7 +177,7 @@ def _float64(array: Tensor | np.ndarray) -> np.ndarray:
     return (array.detach().cpu().double().numpy() if isinstance(array, Tensor) else array).astype(np.float64)
 
 
-# -- in words --------------------------------------------------------------------------------------------------
+# -- in words ------------------------------------------------------------------------------------------------
 
 
 def told(value) -> str:

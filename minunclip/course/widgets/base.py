@@ -32,7 +32,7 @@ class StillBox(widgets.VBox):
         return {**bundle, **pictures}, metadata  # the box's own text/plain would list every child
 
 
-# -- the grid: drawn beforehand, works without a kernel --------------------------------------------------------
+# -- the grid: drawn beforehand, works without a kernel ------------------------------------------------------
 
 
 def guidance_grid(pictures: dict[float, Tensor | Image.Image], label: str, seed: int | None = None) -> StillBox:
@@ -85,7 +85,7 @@ def _single(image: Tensor | Image.Image) -> Tensor | Image.Image:
     return image[0] if isinstance(image, Tensor) and image.ndim == 4 else image
 
 
-# -- explorers: they draw when a button is pressed or a control is moved ---------------------------------------
+# -- explorers: they draw when a button is pressed or a control is moved -------------------------------------
 
 
 def knob(slider: widgets.IntSlider | widgets.FloatSlider) -> widgets.HBox:

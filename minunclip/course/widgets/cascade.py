@@ -21,7 +21,7 @@ from .base import Live, StillBox, knob, light, stacked
 COUNT, SIDE = 8, 96  # pictures on a page, and the side of each on it
 
 
-# -- pages with two names each ---------------------------------------------------------------------------------
+# -- pages with two names each -------------------------------------------------------------------------------
 
 
 def crossed(pages: dict[str, dict[str, Picture]], names: tuple[str, str], still: Picture) -> StillBox:
@@ -57,7 +57,7 @@ def chooser(names: list[str], description: str) -> tuple[widgets.SelectionSlider
     return slider, widgets.HBox([slider, choice])
 
 
-# -- the knobs and their place ---------------------------------------------------------------------------------
+# -- the knobs and their place -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

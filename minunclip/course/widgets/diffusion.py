@@ -18,7 +18,7 @@ DIFFUSIONS = {name: Diffusion(DiffusionConfig(schedule=name)) for name in SCHEDU
 Guided = Callable[[Tensor, float], Denoiser]  # (labels (N,), guidance) -> denoiser of points (N, 2)
 
 
-# -- how much noise --------------------------------------------------------------------------------------------
+# -- how much noise ------------------------------------------------------------------------------------------
 
 
 def noise_page(image: Tensor, t: int, seed: int = 0) -> Picture:
@@ -70,7 +70,7 @@ class NoiseExplorer(Live):
         self.show(page, f"{self.choice.value}, t = {t}, noise seed {seed}", start)
 
 
-# -- guidance in the plane -------------------------------------------------------------------------------------
+# -- guidance in the plane -----------------------------------------------------------------------------------
 
 
 @torch.no_grad()

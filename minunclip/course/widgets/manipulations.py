@@ -28,7 +28,7 @@ def strip(images: Tensor | list[Tensor], names: list[str], alt: str = "", side: 
     return light(show(images, names, columns=len(images), side=side, alt=alt))
 
 
-# -- pages for the grids, {row: {column: page}} ----------------------------------------------------------------
+# -- pages for the grids, {row: {column: page}} --------------------------------------------------------------
 
 
 def variation_pages(
@@ -64,7 +64,7 @@ def change_pages(
                   for name, changed in zip(names, images, strict=True)} for row, images in strips.items()}  # fmt: skip
 
 
-# -- live ------------------------------------------------------------------------------------------------------
+# -- live ----------------------------------------------------------------------------------------------------
 
 
 class Play(Live):
