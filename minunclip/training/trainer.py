@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..common import replacing
+from ..common import best_dtype, replacing
 
 Loss = Callable[[nn.Module, Any, torch.Generator], Tensor]     # (model, batch, rng) -> scalar
 Loader = Callable[[int], Iterator[Any]]                         # first step -> batches, from that step on
@@ -40,7 +40,7 @@ class TrainConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     ema: float = 0.999                      # 0.999: an average over about the last thousand steps
     max_grad_norm: float = 1.0
-    bf16: bool = True
+    bf16: bool = True                       # where the hardware computes in it, see `precision`
     save_every: int = 200                   # steps between checkpoints
     seed: int = 0
 
@@ -155,11 +155,13 @@ class Trainer:
 
 
 class precision:
-    """bf16 for the matrix products, if asked for. On a CPU attention then takes its plain form, whose
-    backward pass is six times faster there than the fused one's."""
+    """bf16 for the matrix products, if asked for and if the hardware computes in it: a CPU without such instructions
+    takes twenty times as long over a convolution. On a CPU attention then takes its plain form, whose backward pass is
+    six times faster there than the fused one's."""
 
     def __init__(self, device: torch.device, bf16: bool):
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16 and device.type != "mps")
+        bf16 = bf16 and best_dtype(device) == torch.bfloat16
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
         self.attention = sdpa_kernel(SDPBackend.MATH) if bf16 and device.type == "cpu" else nullcontext()
 
     def __enter__(self):
