@@ -50,13 +50,14 @@ def numbers(text: str) -> tuple[int, ...]:
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     from .common import STAGES
 
-    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("stage", choices=(*STAGES, "all"), help="all: one after the other, then measured")
     parser.add_argument("--profile", choices=("cpu", "gpu"), help="default: gpu if there is one")
-    parser.add_argument("--out", type=Path, help="the weight file (default: data/runs/STAGE.safetensors)")
+    parser.add_argument("--out", type=Path, help="weight file, or folder for all (default: in data/runs)")
     parser.add_argument("--clip", default="scenes", help="for prior and decoder: 'scenes' or a CLIP weight file")
     parser.add_argument("--steps", type=int, help="stop there instead; the learning rate falls to 0 by then")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw the scenes")
     parser.add_argument("--fresh", action="store_true", help="do not resume from a checkpoint")
+    parser.add_argument("--captions", type=int, help="with all: how many the evaluation takes (default: 1000)")
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,10 +95,25 @@ def _draw(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
+    if args.stage == "all":
+        return _train_all(args)
+    if args.captions is not None:
+        raise ValueError("--captions is for `train all`, which measures what it trained")
     from .commands.train import run
 
     print(run(args.stage, args.profile, args.out, clip=args.clip, steps=args.steps, workers=args.workers,
               fresh=args.fresh))  # fmt: skip
+    return 0
+
+
+def _train_all(args: argparse.Namespace) -> int:
+    if args.clip != "scenes":
+        raise ValueError("--clip is for a single stage: `train all` trains the CLIP that its other stages learn from")
+    from .commands.train_all import train_all
+
+    captions = 1000 if args.captions is None else args.captions
+    print(train_all(args.profile, args.out, steps=args.steps, captions=captions, workers=args.workers,
+                    fresh=args.fresh))  # fmt: skip
     return 0
 
 

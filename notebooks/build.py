@@ -16,6 +16,7 @@ import json
 import os
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 
 import jupytext
@@ -35,7 +36,8 @@ except ImportError:  # Windows
     import psutil
     peak = psutil.Process().memory_info().peak_wset
 (peak, time.process_time(),
- torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores")"""
+ torch.cuda.get_device_name() if torch.cuda.is_available()
+ else f"{os.cpu_count()} CPU cores, {torch.backends.cpu.get_cpu_capability()}")"""
 
 
 def convert(source: Path) -> nbformat.NotebookNode:
@@ -53,20 +55,28 @@ def run(notebook: nbformat.NotebookNode) -> dict:
     """Execute every cell in a fresh kernel, in place; what it cost. Raises at the first cell that fails."""
     os.environ["TQDM_DISABLE"] = "1"
     notebook.cells.append(nbformat.v4.new_code_cell(MEASURE))
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", record_timing=False,
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", record_timing=True,
                             resources={"metadata": {"path": str(HERE)}})  # fmt: skip
     start = time.perf_counter()
     client.execute()
     minutes = (time.perf_counter() - start) / 60
     peak, busy, machine = ast.literal_eval(notebook.cells.pop().outputs[0]["data"]["text/plain"])
     return {"minutes": round(minutes, 2), "core_minutes": round(busy / 60, 2),   # more than one core adds up
-            "peak_memory_gb": round(peak / 1e9, 2), "machine": machine}  # fmt: skip
+            "slowest_cell_seconds": round(max(map(seconds, notebook.cells)), 1), "peak_memory_gb": round(peak / 1e9, 2),
+            "machine": machine}  # fmt: skip
+
+
+def seconds(cell: nbformat.NotebookNode) -> float:
+    """How long a cell took, by the times that the client noted in its metadata; they are taken out of it."""
+    times = cell.metadata.pop("execution", {})
+    begun, done = (times.get(f"iopub.{what}") for what in ("execute_input", "status.idle"))
+    return (datetime.fromisoformat(done) - datetime.fromisoformat(begun)).total_seconds() if begun and done else 0.0
 
 
 def record(name: str, notebook: nbformat.NotebookNode, cost: dict) -> None:
     """Add the cost to data/results/notebooks.json, and renew the notebook's own table of it."""
     costs = json.loads(COSTS.read_text()) if COSTS.is_file() else {}
-    costs.setdefault(name, {})["cpu" if cost["machine"].endswith("CPU cores") else "gpu"] = cost
+    costs.setdefault(name, {})["cpu" if "CPU cores" in cost["machine"] else "gpu"] = cost
     COSTS.parent.mkdir(parents=True, exist_ok=True)
     write_text(COSTS, json.dumps(costs, indent=1) + "\n")
     for cell in notebook.cells:

@@ -71,10 +71,9 @@ def test_the_results_as_a_table_and_as_json():
     assert found["rows"]["seconds"] == {"to 32 px": 0.456}
 
 
-def test_the_model_card_lists_every_file(tmp_path, monkeypatch):
+def test_the_model_card_lists_every_file(tmp_path):
     folder = tiny_folder(tmp_path)
-    monkeypatch.setattr(model_card, "weights_folder", lambda name: folder)
-    card = model_card.model_card("| the | table |", 1000, 7, "an abacus")
+    card = model_card.model_card("| the | table |", 1000, 7, where="an abacus", folder=folder)
     files = list(folder.glob("*.safetensors"))
     assert len(files) == 6 and {file.stem for file in files} < set(STAGES)
     for file in files:

@@ -87,10 +87,12 @@ def test_exercises_have_their_form(path):
 
 @each_notebook
 def test_a_whole_run_stays_within_its_budget(path):
-    """As notebooks/build.py measured it: 3 minutes and 4 GB without a GPU. On a machine that is busy with other
-    things the clock tells little, but one core for three minutes is still enough."""
+    """As notebooks/build.py measured it: 3 minutes and 4 GB without a GPU, or 5 minutes without AVX-512, where the same
+    training takes two and a half times as long. On a machine that is busy with other things the clock tells little,
+    but one core for as many minutes is still enough."""
     cost = json.loads(BUILD.COSTS.read_text(encoding="utf-8"))[path.stem]["cpu"]
-    assert min(cost["minutes"], cost.get("core_minutes", 99)) <= 3 and cost["peak_memory_gb"] <= 4
+    limit = 5 if cost["machine"].endswith("AVX2") else 3
+    assert min(cost["minutes"], cost.get("core_minutes", 99)) <= limit and cost["peak_memory_gb"] <= 4
     [cell] = [cell for cell in code(read(path)) if "cost" in tags(cell)]
     assert f"| cpu | {cost['minutes']:.1f} |" in cell.outputs[0].data["text/markdown"]
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from ..common import DATA, best_device, machine, write_text
+from ..common import DATA, SHIPPED, best_device, machine, weights_folder, write_text
 from ..evaluation import Bench, Judge, Share, fidelity, judge_accuracy, psnr, renders, same_facts, zero_shot
 from ..manipulations import decode
 from ..plots import show
@@ -115,23 +115,35 @@ def time_rows(bench: Bench) -> Rows:
 PARTS = (judge_rows, clip_rows, caption_rows, decoder_rows, upsampler_rows, time_rows)
 
 
-def evaluate(captions: int = 1000, seed: int = 0, out: Path | None = None) -> str:
-    """Measure everything, write results/scenes.json, gallery.png and README.md under `out`; return the table."""
-    if captions < 10:
-        raise ValueError(f"--captions is {captions}: measure at least 10")
+def evaluate(captions: int = 1000, seed: int = 0, out: Path | None = None, model: str | Path = "scenes") -> str:
+    """Measure everything, write results/scenes.json, gallery.png and README.md under `out`; return the table.
+
+    model: the shipped weights, or a folder with those of every stage, the judge's included.
+    """
+    check(captions)
     out = out or DATA
     device = best_device()
     test = Scenes("test", captions, seed=seed + 100)
-    bench = Bench(load("scenes", device), Judge.from_pretrained("scenes", device),
-                  [test[i] for i in range(captions)], seed)  # fmt: skip
+    judge = Judge.from_pretrained(model if model in SHIPPED else folder_of(model) / Judge.file_name, device)
+    bench = Bench(load(model, device), judge, [test[i] for i in range(captions)], seed)
     rows: Rows = {}
     for part in PARTS:
         rows |= part(bench)
     table = markdown(rows)
     write_text(out / "results" / "scenes.json", json.dumps(as_json(rows, captions, seed, device), indent=1) + "\n")
     gallery(bench).save(out / "gallery.png")
-    write_text(out / "README.md", model_card(table, captions, seed, machine(device)))
+    write_text(out / "README.md", model_card(table, captions, seed, where=machine(device), folder=folder_of(model)))
     return table
+
+
+def check(captions: int) -> None:
+    """Raises ValueError for too few captions to measure anything."""
+    if captions < 10:
+        raise ValueError(f"--captions is {captions}: measure at least 10")
+
+
+def folder_of(model: str | Path) -> Path:
+    return weights_folder(str(model)) if model in SHIPPED else Path(model)
 
 
 def gallery(bench: Bench):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..common import STAGES, read, sha256, weights_folder
+from ..common import STAGES, read, sha256
 from ..scenes import BACKGROUNDS, COLOURS, KINDS, STYLES
 
 TEXT = """# The shipped weights
@@ -45,10 +45,10 @@ They draw this toy world and nothing else. Words outside the vocabulary are refu
 """
 
 
-def model_card(table: str, captions: int, seed: int, machine: str) -> str:
-    """data/README.md, with what was measured, as a Markdown table, and on how many captions."""
+def model_card(table: str, captions: int, seed: int, *, where: str, folder: Path) -> str:
+    """The page beside the weights of a folder, with what was measured, as a Markdown table, and where."""
     return TEXT.format(
-        table=table, captions=captions, seed=seed, machine=machine, files=file_table(weights_folder("scenes")),
+        table=table, captions=captions, seed=seed, machine=where, files=file_table(folder),
         kinds=len(KINDS), colours=len(COLOURS), backgrounds=len(BACKGROUNDS), styles=len(STYLES),
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from ..clip import CLIP
-from ..common import DATA, write_text
+from ..common import DATA, SHIPPED, sha256, weights_folder, write_text
 from ..training import Recipe, TrainConfig, Trainer, batches, recipe_for
 from ..training.recipes import NEED_CLIP
 
@@ -35,6 +35,8 @@ def run(
     recipe.finish(trainer.ema)
     minutes = curve[-1]["seconds"] / 60 if curve else 0
     notes = {"profile": profile, "device": str(device), "minutes": f"{minutes:.1f}"}
+    if stage in NEED_CLIP:
+        notes["clip"] = sha256(weights_folder(clip) / CLIP.file_name if clip in SHIPPED else Path(clip))
     return trainer.ema.save(out, train=json.dumps(asdict(config)), **notes)
 
 

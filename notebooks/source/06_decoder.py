@@ -499,7 +499,7 @@ print("four", tuple(four.shape), "words", tuple(words.shape), "context", tuple(c
 
 # %%
 x_t, t = torch.randn(1, 3, side, side, generator=g).to(device), torch.tensor([700], device=device)
-by_hand = decoder.unet(x_t, t, added, context, mask)
+by_hand = decoder.unet(x_t, t, added, context, mask=mask)
 torch.testing.assert_close(decoder(x_t, t, z_i[1:], text), by_hand, atol=1e-4, rtol=1e-4)
 print("equal to the library's decoder")
 
@@ -780,7 +780,7 @@ recipe = DecoderRecipe(clip)
 recipe.statistics = 1024                                    # pictures for the whitening; the full training takes more
 torch.manual_seed(0)
 model = recipe.build().to(device)
-config = {"cpu": TrainConfig(steps=150, batch=32, lr=2e-3, warmup=20, ema=0.98),
+config = {"cpu": TrainConfig(steps=100, batch=32, lr=2e-3, warmup=20, ema=0.98),
           "gpu": recipe.profiles["gpu"]}[profile]  # fmt: skip
 batch = next(batches(recipe, config)(0))
 plots.show(batch.images[:8], columns=8, side=96, title="from the first batch")

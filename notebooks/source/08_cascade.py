@@ -523,7 +523,7 @@ def diversities(curve):
 
 lines = {name: (fidelities(curve), diversities(curve)) for name, curve in found.items()}
 plots.curves(lines | {"a perfect model": ([most.fidelity.mean()], diversities([most]))}, "fidelity",
-               "diversity (guidance 1 to 8)")  # fmt: skip
+             "diversity (guidance 1 to 8)")  # fmt: skip
 
 # %% [markdown]
 # Each line runs along the guidance. The best place is at the top right. Look in which direction each line goes: to the
@@ -603,11 +603,11 @@ grid = {p: found["full stack"] if p == 1 else at_each(z_by_prior[p], f"prior {p}
 knobs = Knobs(tuple(grid), weights, np.array([fidelities(curve) for curve in grid.values()]),
               np.array([diversities(curve) for curve in grid.values()]))  # fmt: skip
 plots.heatmap(torch.tensor(knobs.fidelity), [f"prior {p}" for p in grid], [f"{w}" for w in weights],
-                "fidelity, by the decoder's guidance")  # fmt: skip
+              "fidelity, by the decoder's guidance")  # fmt: skip
 
 # %%
 plots.heatmap(torch.tensor(knobs.diversity), [f"prior {p}" for p in grid], [f"{w}" for w in weights],
-                "diversity, by the decoder's guidance", digits=1)  # fmt: skip
+              "diversity, by the decoder's guidance", digits=1)  # fmt: skip
 
 # %% [markdown]
 # **Move both sliders.** Left, eight pictures of one caption and what the judge says of each. Right, where the two knobs

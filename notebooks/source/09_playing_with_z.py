@@ -254,7 +254,7 @@ shares = {name: same_facts(truth, judge.read(images)) for name, images in found.
 shares["another picture"] = same_facts(truth, truth[1:] + truth[:1])
 facts = ["kind", "colour", "size", "background", "style", "count"]
 plots.heatmap(torch.tensor([[share[fact].value for fact in facts] for share in shares.values()]), list(shares), facts,
-                "share of facts that are the original's")  # fmt: skip
+              "share of facts that are the original's")  # fmt: skip
 
 # %% [markdown]
 # A fact that falls from the first row to the second is one that $z_i$ does not hold firmly, or that the decoder does
@@ -466,7 +466,7 @@ new = "a flat drawing of a big blue star in a meadow"
 z_t, z_t0 = (cascade.encode_text([caption]).embed for caption in (new, base))
 z_d = checks.text_direction.reference(z_t, z_t0)
 by_hand = F.normalize(slerp(star.z_i, z_d, 0.3), dim=1) * star.z_i.norm()
-torch.testing.assert_close(text_diff(cascade, star, [new], [base], 0.3).z_i, by_hand, atol=1e-4, rtol=1e-4)
+torch.testing.assert_close(text_diff(cascade, star, [new], [base], theta=0.3).z_i, by_hand, atol=1e-4, rtol=1e-4)
 print(f"equal; cosine of z_d with z_i {F.cosine_similarity(z_d, star.z_i).item():.2f}")
 
 # %%
@@ -477,7 +477,8 @@ angles = torch.linspace(0, 0.5, 6)
 
 def wished(direction):
     """For each wish the star, turned by each angle."""
-    return {wish: draw(cascade, text_diff(cascade, star, [caption], [base], angles, direction), steps=20)
+    return {wish: draw(cascade, text_diff(cascade, star, [caption], [base], theta=angles, direction=direction),
+                       steps=20)
             for wish, caption in wishes.items()}  # fmt: skip
 
 def show_wished(changed):
@@ -555,7 +556,8 @@ display(figure_5)
 bases = {"its caption": [base], "a dummy": ["a picture of a thing"], "nothing": None}
 some = (0.0, 0.2, 0.3, 0.4, 0.5, 1.0)
 rows = [image for said in bases.values() for image in draw(
-    cascade, text_diff(cascade, star, [new], said, torch.tensor(some), manipulations.between_pictures), steps=20)]
+    cascade, text_diff(cascade, star, [new], said, theta=torch.tensor(some), direction=manipulations.between_pictures),
+    steps=20)]
 show(rows, [f"{name}, {theta:g}" for name in bases for theta in some], columns=6, side=96)
 
 # %% [markdown]

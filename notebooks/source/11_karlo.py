@@ -32,10 +32,10 @@ from minunclip.common import best_device, best_dtype, for_clip, for_decoder, rea
 from minunclip.course import checks
 from minunclip.decoder import Decoder
 from minunclip.diffusion import ddpm, generators, last, noise_stream
-from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
-from minunclip.networks import QuickGELU, causal_mask, timestep_embedding
 
 # %%
+from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
+from minunclip.networks import QuickGELU, causal_mask, timestep_embedding
 from minunclip.pretrained import (DEFAULT, MODES, PRIOR, RELEASES, LazyStage, Upscaler, Weightless, cached,
                                   load_openai_clip, network_of, prior_part, translate, working_memory, write_karlo)
 from minunclip.prior import DiffusionPrior
@@ -706,7 +706,7 @@ plots.show(list(strip), names, columns=5, title="from yours to another", side=11
 
 # %%
 there, wanted = "a photo of a landscape in summer", "a photo of a landscape in winter"
-steps = [text_diff(cascade, latent, [wanted], [there], share) for share in (0.0, 0.25, 0.5)]
+steps = [text_diff(cascade, latent, [wanted], [there], theta=share) for share in (0.0, 0.25, 0.5)]
 changed = torch.cat([draw(cascade, step, steps=n) for step in steps])
 plots.show(list(changed), ["0 of the way", "a quarter", "half"], title=f"{wanted}, not {there}")
 

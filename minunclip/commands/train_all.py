@@ -1,0 +1,204 @@
+"""`minunclip train all`: every stage from nothing, side by side where there is room, and then measured.
+
+What it leaves in its folder is what ships: a weight file and a curve for each stage, their sums and a model card. The
+time that it took becomes a line of a table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..common import DATA, PACKAGE, STAGES, machine, read, sha256, write_text
+from ..training import recipe_for
+from ..training.recipes import NEED_CLIP
+from .evaluate import check, evaluate
+from .train import shortened
+
+ORDER = ("clip", "judge", "decoder", "ar-prior", "prior", "upsampler-1", "upsampler-2")  # who waits longest comes first
+TRAINED_BY = ("training", "networks", "diffusion", "embeddings", "scenes")  # rooms whose code makes the weights
+
+
+@dataclass
+class Run:
+    """All stages of one training, in one folder."""
+
+    folder: Path
+    profile: str
+    steps: int | None = None                # of every stage, to try whether it runs
+    workers: int = 1                        # processes of each stage that draw its scenes
+    running: dict[str, subprocess.Popen] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)
+
+    def file(self, stage: str) -> Path:
+        return self.folder / f"{stage}.safetensors"
+
+    def config(self, stage: str) -> dict:
+        """The settings with which the stage is to be trained."""
+        return asdict(shortened(recipe_for(stage).profiles[self.profile], self.steps))
+
+    def done(self, stage: str) -> bool:
+        """Whether the weight file of a stage is there, trained as it should be and with this CLIP."""
+        if stage not in self.finished and self.file(stage).is_file():
+            metadata, _ = read(self.file(stage))
+            same = json.loads(metadata.get("train", "{}")) == json.loads(json.dumps(self.config(stage)))
+            if same and (stage not in NEED_CLIP or metadata.get("clip") == sha256(self.file("clip"))):
+                self.finished.add(stage)
+        return stage in self.finished
+
+    def ready(self) -> list[str]:
+        """The stages that may be started now."""
+        has_clip = self.done("clip")
+        return [stage for stage in ORDER if stage not in self.running and (has_clip or stage not in NEED_CLIP)
+                and not self.done(stage)]  # fmt: skip
+
+    def command(self, stage: str) -> list[str]:
+        steps = [] if self.steps is None else ["--steps", str(self.steps)]
+        files = ["--out", str(self.file(stage)), "--clip", str(self.file("clip"))]
+        how = ["--profile", self.profile, "--workers", str(self.workers), *steps]
+        return [sys.executable, "-m", "minunclip", "train", stage, *files, *how]
+
+    def start(self, stage: str, threads: int) -> None:
+        """Train a stage in a process of its own; what it prints goes into a log."""
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{stage}.log").open("w") as log:
+            self.running[stage] = subprocess.Popen(self.command(stage), stdout=log, stderr=log, env=environment)
+
+    def collect(self) -> None:
+        """Forget the processes that have ended. Raises ValueError with the last line of one that failed."""
+        for stage, process in list(self.running.items()):
+            if process.poll() is None:
+                continue
+            del self.running[stage]
+            if process.returncode or not self.done(stage):
+                log = self.folder / f"{stage}.log"
+                lines = log.read_text(errors="replace").replace("\r", "\n").split("\n")
+                last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+                raise ValueError(f"train all: {stage} stopped with status {process.returncode}: {last} (see {log})")
+
+    def stop(self) -> None:
+        """End what runs. Each stage goes on from its checkpoint the next time."""
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
+            process.wait()
+        self.running.clear()
+
+    def progress(self) -> str:
+        """What runs, and how far each has come, by the curves that they write."""
+        told = []
+        for stage in self.running:
+            curve = self.folder / f"{stage}.curve.json"
+            step = json.loads(curve.read_text())[-1]["step"] if curve.is_file() else 0
+            told.append(f"{stage} {step / self.config(stage)['steps']:.0%}")
+        return ", ".join(told)
+
+
+def train_all(
+    profile: str | None = None, out: Path | None = None, *, steps: int | None = None, captions: int = 1000,
+    workers: int = 1, fresh: bool = False, leaderboard: Path = DATA / "results" / "speed.md",
+) -> Path:  # fmt: skip
+    """Train every stage that is not done yet, measure what they draw together, and return the folder.
+
+    Interrupted, it goes on where each stage was, and the time of all its calls adds up; `fresh` forgets what there is.
+    Raises ValueError, with what a stage said last, if one fails; the others are stopped and keep their checkpoints.
+    """
+    check(captions)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    run = Run(out or DATA / "runs" / "all", profile or ("gpu" if device == "cuda" else "cpu"), steps, workers)
+    for file in (file for stage in STAGES for file in run.folder.glob(f"{stage}.*") if fresh):
+        file.unlink()
+    if fresh:
+        (run.folder / "seconds.json").unlink(missing_ok=True)
+    clock = Clock(run.folder / "seconds.json")
+    finish(run, clock)
+    write_text(run.folder / "SHA256.json", json.dumps({f"{stage}.safetensors": sha256(run.file(stage))
+                                                       for stage in STAGES}, indent=1) + "\n")  # fmt: skip
+    evaluate(captions, out=run.folder, model=run.folder)
+    clock.tick()
+    found = json.loads((run.folder / "results" / "scenes.json").read_text())["rows"]
+    if steps is None:                                                   # else it was a trial, not the recipe
+        add_row(leaderboard, speed_row(found, clock.seconds / 60, run.profile, machine(torch.device(device))))
+    return run.folder
+
+
+def finish(run: Run, clock: Clock) -> None:
+    """Run stage after stage, as many side by side as the machine has room for."""
+    slots, threads = room()
+    left = [stage for stage in STAGES if not run.done(stage)]
+    with tqdm(total=len(STAGES), initial=len(STAGES) - len(left), desc="stages", unit="stage") as bar:
+        try:
+            while run.running or run.ready():
+                for stage in run.ready()[: slots - len(run.running)]:
+                    run.start(stage, threads)
+                bar.set_postfix_str(run.progress())
+                time.sleep(0.5)
+                run.collect()
+                clock.tick()
+                bar.update(sum(run.done(stage) for stage in STAGES if stage not in run.running) - bar.n)
+        finally:
+            run.stop()
+
+
+def room() -> tuple[int, int]:
+    """(processes side by side, threads of each): one thread a process goes furthest where there are few cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    slots = 2 if torch.cuda.is_available() else min(4, cores)
+    return slots, max(1, cores // slots)
+
+
+class Clock:
+    """The seconds of all calls of one training together, kept in a file."""
+
+    def __init__(self, path: Path, now: Callable[[], float] = time.monotonic):
+        self.path, self.now, self.last = path, now, now()
+        self.seconds = json.loads(path.read_text())["seconds"] if path.is_file() else 0.0
+
+    def tick(self) -> None:
+        """Add what has passed since the last tick."""
+        now = self.now()
+        self.seconds, self.last = self.seconds + now - self.last, now
+        write_text(self.path, json.dumps({"seconds": round(self.seconds, 1)}) + "\n")
+
+
+# -- the table of times --------------------------------------------------------------------------------------
+
+HEAD = """# Time to fidelity
+
+Written by `minunclip train all`: from nothing to the weights of every stage, the evaluation included. Fidelity is the
+share of unseen captions of which all is true that they say. The recipe is the first letters of a sum over the code that
+trains.
+
+| machine | profile | minutes | one thing | two things | three things | all captions | recipe |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def speed_row(found: dict, minutes: float, profile: str, where: str) -> str:
+    """A line of the table, from the rows of results/scenes.json."""
+    groups = ("one thing", "two things", "three things", "all")
+    shares = [found.get(f"caption fidelity, {group}", {}).get("caption", {}).get("value") for group in groups]
+    told = [f"{share:.3f}" if share is not None else "-" for share in shares]
+    return f"| {where} | {profile} | {minutes:.1f} | {' | '.join(told)} | `{recipe_sum()}` |\n"
+
+
+def add_row(path: Path, row: str) -> None:
+    """Put a line at the end of the table, which is begun if it is not there."""
+    write_text(path, (path.read_text(encoding="utf-8") if path.is_file() else HEAD) + row)
+
+
+def recipe_sum() -> str:
+    """Ten letters that change whenever the code does with which weights are trained."""
+    files = [path for room in TRAINED_BY for path in (PACKAGE / room).rglob("*.py")] + list(PACKAGE.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:10]
