@@ -20,14 +20,14 @@ from .text import BytePairTokenizer, Text, WordTokenizer
 
 @dataclass(frozen=True)
 class CLIPConfig:
-    """Sizes of both encoders. The defaults are OpenAI's ViT-L/14. image_layers=0: no image encoder at all."""
+    """Sizes of both encoders. The defaults are OpenAI's ViT-L/14."""
 
     embed_width: int = 768
     image_size: int = 224
     patch: int = 14
     stem: tuple[int, ...] = ()              # channels of 3x3 convolutions in front of the patches
     image_width: int = 1024
-    image_layers: int = 24
+    image_layers: int = 24                  # 0: no image encoder at all
     image_heads: int = 16
     text_width: int = 768
     text_layers: int = 12

@@ -71,6 +71,13 @@ def test_where_to_compute(asked, options, call):
     assert (name, device.type, *rest) == call
 
 
+def test_a_model_of_ones_own_computes_in_float32(asked, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "clip.safetensors").touch()
+    assert main(["draw", CAPTION, "--size", "32", "--model", str(tmp_path / "mine")]) == 0
+    assert asked[0][2] == torch.float32
+
+
 def test_a_released_model_says_where_it_computes(asked, capsys):
     assert main(["draw", CAPTION, "--size", "32", "--model", "karlo"]) == 0
     assert "minunclip: karlo on cpu, bfloat16, weights resident\n" in capsys.readouterr().err

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..common import SHIPPED, best_device, best_dtype, save_png, to_pil
+from ..common import best_device, best_dtype, save_png, to_pil
 from ..plots import show
-from ..pretrained import Upscaler, check_extra, load
+from ..pretrained import Upscaler, check_extra, is_ours, load
 from ..text import CutWarning
 from ..unclip import Drawing, Settings, UnCLIP
 
@@ -48,18 +48,18 @@ def draw(
 ) -> Drawing:  # fmt: skip
     """Draw the captions and save them as one PNG. `settings` changes those of the model, see Settings.
 
-    device, dtype     by default the best that there are; the scenes model always computes in float32
+    device, dtype     by default the best that there are; models trained here always compute in float32
     memory            where the weights lie, see `pretrained.offload`
     upsampler_steps   for each upsampler, or one number for all of them; by default those of the model
     """
     check_writable(out)
-    if size == 1024 and model not in SHIPPED:
+    if size == 1024 and not is_ours(model):
         check_extra()                       # before gigabytes are fetched and read
     place = device_of(device)
-    number = DTYPES[dtype] if dtype else torch.float32 if model in SHIPPED else best_dtype(place)
+    number = DTYPES[dtype] if dtype else torch.float32 if is_ours(model) else best_dtype(place)
     with plain_warnings(), plain_out_of_memory():
         cascade = load(model, place, number, memory)
-        if not quiet and model not in SHIPPED:
+        if not quiet and not is_ours(model):
             print(f"minunclip: {model} on {place.type}, {str(number)[6:]}, weights {cascade.memory}", file=sys.stderr)
         if size == 1024 and cascade.sizes[-1] == 256:
             Upscaler.from_pretrained(device=place, dtype=number).add_to(cascade)

@@ -3,7 +3,7 @@
 May import: the paper's parts, and the rooms below them.
 """
 
-from .cascade import load, working_memory
+from .cascade import is_ours, load, working_memory
 from .diffusers_folder import PRIOR, decoder_part, prior_part, upsampler_part
 from .download import RELEASES, cached
 from .kakao_checkpoints import DEFAULT
@@ -16,6 +16,6 @@ from .upscaler import Upscaler, check_extra
 
 __all__ = [
     "DEFAULT", "LazyStage", "MODES", "NARROW", "PRIOR", "RELEASES", "Upscaler", "Weightless", "cached", "check_extra",
-    "decoder_part", "load", "load_openai_clip", "network_of", "prior_part", "translate", "upsampler_part",
+    "decoder_part", "is_ours", "load", "load_openai_clip", "network_of", "prior_part", "translate", "upsampler_part",
     "working_memory", "write_karlo",
 ]  # fmt: skip

@@ -45,9 +45,14 @@ def load(
     folder = fetch(release) if release else Path(name)
     if not folder.is_dir():
         raise ValueError(unknown(str(name)))
-    if any((folder / stage.file_name).is_file() for stage in (CLIP, Decoder)):
+    if is_ours(folder):
         return load_own(folder, device, dtype)
     return load_released(folder, device, dtype, memory)
+
+
+def is_ours(name: str | Path) -> bool:
+    """Whether this is a model that this library trained: the shipped name, or a folder with our weight files."""
+    return str(name) in SHIPPED or any((Path(name) / stage.file_name).is_file() for stage in (CLIP, Decoder))
 
 
 def unknown(name: str) -> str:

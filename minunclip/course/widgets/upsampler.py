@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...diffusion import ddim, generators, last, noise_stream
+from ...diffusion import generators, last, noise_stream
 from ...evaluation import psnr
 from ...plots import Picture, show
 from ...training import blur, jpeg
-from ...upsampler import Upsampler, upsample
+from ...upsampler import Upsampler
 from .base import Live, StillBox, knob, light, paged
 
 SIDE = 92  # of a picture on a page, in pixels
@@ -50,11 +50,9 @@ FAULTS = {"blur": blurred, "resize": resized, "noise": noisy, "JPEG": compressed
 @torch.no_grad()
 def enlarge(upsampler: Upsampler, low: Tensor, steps: int = 2, seed: int = 0) -> Tensor:
     """Small pictures (B, 3, h, w) at `size / low_size` times the side, in -1 to 1, by a few steps of DDIM."""
-    factor = upsampler.config.size // upsampler.config.low_size
-    high, width = (factor * side for side in low.shape[-2:])
-    low, shape = upsample(low, (high, width)).to(upsampler.device), (len(low), 3, high, width)
-    noise = noise_stream(shape, generators(seed, len(low)), upsampler.device)
-    return last(ddim(upsampler.diffusion, lambda x_t, t: upsampler(x_t, t, low), noise, steps)).clamp(-1, 1)
+    low = low.to(upsampler.device)
+    noise = noise_stream(upsampler.noise_shape(low), generators(seed, len(low)), upsampler.device)
+    return last(upsampler.stream(low, noise, steps=steps)).clamp(-1, 1)
 
 
 def degraded_page(
