@@ -50,7 +50,7 @@ def save(name: str, found: dict, tiny: bool = False) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) if tiny else tables.RESULTS
         path = folder / f"{name}.json"
-        path.write_text(json.dumps(merged(tables.read(path), found), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(merged(tables.measured(path), found), indent=1) + "\n", encoding="utf-8")
         print("\n" + TABLES[name](folder))
         if not tiny:
             README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -19,8 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _draw_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("captions", nargs="+", metavar="caption", help="in quotes; several give several pictures")
-    parser.add_argument("--model", default="scenes", help="scenes (the default), karlo (fetches 13.7 GB once), or a "
-                                                          "folder: of your own weights, or laid out like Karlo's")  # fmt: skip
+    models = "scenes (the default), karlo (fetches 13.7 GB once), a folder of your own weights or one laid out like Karlo's"
+    parser.add_argument("--model", default="scenes", help=models)
     parser.add_argument("--out", type=Path, default=Path("picture.png"), help="(default: picture.png)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
     parser.add_argument("--size", type=int, help="scenes draws 32, 128 or 512 pixels, karlo 64 or 256 (default: the "

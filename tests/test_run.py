@@ -11,7 +11,7 @@ from train_helpers import CONFIG
 from minunclip.clip import CLIP
 from minunclip.commands import train as command
 from minunclip.commands.train import run, shortened
-from minunclip.common import read
+from minunclip.common import read_weights
 from minunclip.training import TrainConfig, Trainer, batches
 from minunclip.training.recipes import ClipRecipe
 
@@ -26,7 +26,7 @@ def test_run_saves_the_average_and_its_settings(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "recipe_for", lambda stage, clip: Small())
     path = run("clip", "cpu", tmp_path / "clip.safetensors", workers=0)
     first = CLIP.from_pretrained(path).state_dict()
-    metadata, _ = read(path)
+    metadata, _ = read_weights(path)
     assert metadata["profile"] == "cpu" and '"steps": 4' in metadata["train"]
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "clip.checkpoint", "clip.curve.json", "clip.safetensors"]
@@ -53,7 +53,7 @@ def test_the_curve_goes_on_after_an_interruption(tmp_path, monkeypatch):
     curve = command.read_curve(tmp_path / "clip.curve.json", checkpoint)
     assert curve[:2] == before and [point["step"] for point in curve] == [1, 2, 3, 4]
     assert all(point["seconds"] >= 200 and point["loss"] > 0 for point in curve[2:])
-    assert float(read(path)[0]["minutes"]) >= 3.3
+    assert float(read_weights(path)[0]["minutes"]) >= 3.3
     run("clip", "cpu", path, workers=0, fresh=True)                             # and starts anew with the training
     curve = command.read_curve(tmp_path / "clip.curve.json", checkpoint)
     assert len(curve) == 4 and curve[0]["seconds"] < 100

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import minunclip
 from minunclip.clip import CLIP, CLIPConfig
-from minunclip.common import STAGES, read, sha256, verify, weights_folder
+from minunclip.common import STAGES, read_weights, sha256, verify, weights_folder
 from minunclip.common.stage import config_from
 from minunclip.decoder import Decoder
 from minunclip.evaluation import Judge
@@ -55,7 +55,7 @@ def test_a_stage_comes_back(kind, tmp_path):
 def test_buffers_and_notes_are_saved(prior, tmp_path):
     path = prior.save(tmp_path / "new folder" / "prior.safetensors", minutes="3.5")
     assert (DiffusionPrior.from_pretrained(path).std == 2.5).all()
-    assert read(path)[0]["minutes"] == "3.5"
+    assert read_weights(path)[0]["minutes"] == "3.5"
     assert [file.name for file in path.parent.iterdir()] == ["prior.safetensors"]
 
 
@@ -121,7 +121,7 @@ def test_a_file_of_somebody_else(tmp_path):
 def edited(stage, path, **changes):
     """A file whose stored config differs from the one that its weights were made for."""
     stage.save(path)
-    metadata, weights = read(path)
+    metadata, weights = read_weights(path)
     metadata["config"] = json.dumps({**json.loads(metadata["config"]), **changes})
     save_file(weights, path, metadata)
     return path

@@ -13,7 +13,7 @@ from minunclip.ar_prior import ARPrior, ARPriorConfig
 from minunclip.clip import CLIP
 from minunclip.commands import train_all as command
 from minunclip.commands.train_all import Clock, Run, add_row, finish, recipe_sum, speed_row, train_all
-from minunclip.common import STAGES, read, sha256
+from minunclip.common import STAGES, read_weights, sha256
 from minunclip.evaluation import Judge
 
 COPY = """import shutil, sys, time
@@ -87,7 +87,7 @@ def test_what_is_done_is_not_done_again(run, tmp_path):
 def test_another_clip_or_other_settings_are_trained_anew(run, tmp_path):
     finish(run, Clock(tmp_path / "seconds.json"))
     assert not Run(run.folder, "cpu", 4).done("decoder") and not Run(run.folder, "gpu", 3).done("judge")
-    metadata, _ = read(run.file("clip"))
+    metadata, _ = read_weights(run.file("clip"))
     randomise(CLIP(TINY_CLIP), seed=5).save(run.file("clip"), train=metadata["train"])
     other = Run(run.folder, "cpu", 3)
     assert other.done("clip") and other.done("judge")
@@ -158,4 +158,4 @@ def test_all_of_it_from_nothing(tmp_path):
     assert {"SHA256.json", "README.md", "gallery.png", "results"} <= files
     assert not (tmp_path / "speed.md").exists()                         # two steps are no training of the recipe's
     config = asdict(command.shortened(command.recipe_for("judge").profiles["cpu"], 2))
-    assert json.loads(read(folder / "judge.safetensors")[0]["train"]) == json.loads(json.dumps(config))
+    assert json.loads(read_weights(folder / "judge.safetensors")[0]["train"]) == json.loads(json.dumps(config))

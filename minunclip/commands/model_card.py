@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..common import STAGES, read, sha256
+from ..common import STAGES, read_weights, sha256
 from ..scenes import BACKGROUNDS, COLOURS, KINDS, STYLES
 
 TEXT = """# The shipped weights
@@ -60,7 +60,7 @@ def file_table(folder: Path) -> str:
     for stage in STAGES:
         path = folder / f"{stage}.safetensors"
         if path.is_file():
-            metadata, weights = read(path)
+            metadata, weights = read_weights(path)
             lines.append(_row(stage, path, metadata, weights))
             remarks += [f"- {stage}: {metadata['remark']}"] if "remark" in metadata else []
     return "\n".join([*lines, *([""] if remarks else []), *remarks])

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..common import DATA, PACKAGE, STAGES, machine, read, sha256, write_text
+from ..common import DATA, PACKAGE, STAGES, machine, read_weights, sha256, write_text
 from ..training import recipe_for
 from ..training.recipes import NEED_CLIP
 from .evaluate import check, evaluate
@@ -50,7 +50,7 @@ class Run:
     def done(self, stage: str) -> bool:
         """Whether the weight file of a stage is there, trained as it should be and with this CLIP."""
         if stage not in self.finished and self.file(stage).is_file():
-            metadata, _ = read(self.file(stage))
+            metadata, _ = read_weights(self.file(stage))
             same = json.loads(metadata.get("train", "{}")) == json.loads(json.dumps(self.config(stage)))
             if same and (stage not in NEED_CLIP or metadata.get("clip") == sha256(self.file("clip"))):
                 self.finished.add(stage)

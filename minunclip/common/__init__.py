@@ -8,7 +8,7 @@ from importlib import import_module
 
 _FILES = {
     "device": ("best_device", "best_dtype", "free_on", "free_ram", "keep_freed_memory"),
-    "files": ("DATA", "PACKAGE", "SHIPPED", "STAGES", "machine", "read",
+    "files": ("DATA", "PACKAGE", "SHIPPED", "STAGES", "machine", "read_weights",
               "replacing", "sha256", "verify", "weights_folder", "write_text"),
     "images": ("for_clip", "for_decoder", "read_picture", "save_png", "to_pil", "to_uint8"),
     "stage": ("Stage",),

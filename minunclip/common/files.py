@@ -43,7 +43,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read(path: Path) -> tuple[dict[str, str], dict]:
+def read_weights(path: Path) -> tuple[dict[str, str], dict]:
     """Metadata and tensors, {name: Tensor}, of a safetensors file. Raises errors that name it."""
     from safetensors import SafetensorError, safe_open  # here: they bring PyTorch, and most of this file needs none
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from .files import SHIPPED, read, replacing, verify, weights_folder
+from .files import SHIPPED, read_weights, replacing, verify, weights_folder
 
 
 class Stage(nn.Module):
@@ -55,7 +55,7 @@ class Stage(nn.Module):
         if str(name_or_path) in SHIPPED:
             path = weights_folder(str(name_or_path)) / cls.file_name
             verify(path)
-        metadata, weights = read(path)
+        metadata, weights = read_weights(path)
         if metadata.get("stage") != cls.__name__:
             raise ValueError(f"{path} holds {metadata.get('stage', 'no stage of ours')}, not {cls.__name__}")
         try:

@@ -40,13 +40,13 @@ def run(
         for path in paths.values():
             path.unlink(missing_ok=True)
     made_with = json.loads(json.dumps(made_with))                       # as it will be read: tuples become lists
-    found = {name: read(path, made_with[name]) for name, path in paths.items() if path.is_file()}
+    found = {name: kept_result(path, made_with[name]) for name, path in paths.items() if path.is_file()}
     for name in tqdm([name for name in parts if not is_whole(found.get(name), folder)], desc="parts"):
         start = time.perf_counter()
         results = parts[name]()
         record = {"made_with": made_with[name], "machine": where, "seconds": round(time.perf_counter() - start, 1)}
         keep(results, paths[name], record)
-        found[name] = read(paths[name], made_with[name])
+        found[name] = kept_result(paths[name], made_with[name])
     return {name: found[name]["tables"] for name in parts}
 
 
@@ -67,7 +67,7 @@ def is_whole(content: dict | None, folder: Path) -> bool:
     return content is not None and all((folder / file).is_file() for file in content["pictures"])
 
 
-def read(path: Path, made_with: dict) -> dict:
+def kept_result(path: Path, made_with: dict) -> dict:
     """The content of a result file. Raises ValueError if it is damaged or of another run."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

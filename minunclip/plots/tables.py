@@ -17,7 +17,7 @@ NETWORKS = ("prior", "decoder", "upsampler")
 
 def karlo_table(folder: Path = RESULTS) -> str:
     """Seconds of each network and of a whole picture, ours beside diffusers'."""
-    found = read(folder / "karlo.json")
+    found = measured(folder / "karlo.json")
     rows = [row for kind in ("float32", "bfloat16") for row in network_rows(kind, found.get(kind, {}))]
     rows += pipeline_rows(found.get("pipeline", {}))
     head = ["what", "ours, s", "diffusers, s", "ratio", "difference"]
@@ -47,7 +47,7 @@ def pipeline_rows(runs: dict) -> list[list[str]]:
 
 def memory_table(folder: Path = RESULTS) -> str:
     """The peak of each memory mode, and in which stage it comes, on every kind of device that was measured."""
-    found = read(folder / "memory.json")
+    found = measured(folder / "memory.json")
     rows = []
     for run in found.get("runs", {}).values():
         fewer = f" ({run['steps']} steps a stage)" if run.get("steps") else ""
@@ -60,7 +60,7 @@ def memory_table(folder: Path = RESULTS) -> str:
                  found.get("machine"))  # fmt: skip
 
 
-def read(path: Path) -> dict:
+def measured(path: Path) -> dict:
     """The content of a JSON file; empty if it is not there."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 

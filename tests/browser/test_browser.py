@@ -12,7 +12,7 @@ PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(pr
 IDLE = re.compile(r"\| Idle$")
 
 
-def run_all(page, cells, seconds=180):
+def run_all(page, cells, seconds=480):
     """Run a notebook with the menu; each prompt has its number in the end."""
     page.get_by_text(IDLE).wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
