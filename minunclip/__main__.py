@@ -19,7 +19,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _draw_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("captions", nargs="+", metavar="caption", help="in quotes; several give several pictures")
-    models = "scenes (the default), karlo (fetches 13.7 GB once), a folder of your own weights or one laid out like Karlo's"
+    models = ("scenes (the default), karlo (fetches 13.7 GB once), a folder of your own weights, or one that is laid "
+              "out like Karlo's")
     parser.add_argument("--model", default="scenes", help=models)
     parser.add_argument("--out", type=Path, default=Path("picture.png"), help="(default: picture.png)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
