@@ -825,9 +825,9 @@ early = last(ddim(young.diffusion, lambda x_t, t: young(x_t, t, condition=condit
 plots.show([renders[0], early[0], renders[1], early[1]], ["the picture", "after a short training"] * 2, seed=0)
 
 # %% [markdown]
-# Large areas of about the right colour, if anything: the mean of what $z_i$ allows, with as little detail as there was
-# time for. Shapes come later, when the loss hardly falls any more. That is normal; "my decoder draws blurs" means that
-# it needs more time, not another network.
+# Noise, but light for the picture by day and dark for the one at night: that is all it has learned of $z_i$ so far.
+# Areas of the right colour come next, and shapes later, when the loss hardly falls any more. That is normal; "my decoder
+# draws noise" means at first that it needs more time, not another network.
 #
 # ## 8. The finished decoder
 #
