@@ -826,8 +826,8 @@ plots.show([renders[0], early[0], renders[1], early[1]], ["the picture", "after 
 
 # %% [markdown]
 # Noise, but light for the picture by day and dark for the one at night: that is all it has learned of $z_i$ so far.
-# Areas of the right colour come next, and shapes later, when the loss hardly falls any more. That is normal; "my decoder
-# draws noise" means at first that it needs more time, not another network.
+# Areas of the right colour come next, and shapes later, when the loss hardly falls any more. That is normal; "my
+# decoder draws noise" means at first that it needs more time, not another network.
 #
 # ## 8. The finished decoder
 #
