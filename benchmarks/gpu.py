@@ -6,8 +6,8 @@
     python benchmarks/gpu.py --out found --wheels wheels    first installs the wheels in a folder
 
 Each phase runs in a process of its own; one that fails or runs out of time loses nothing of the others. The folder gets
-the weights, one file each, `rest.tar` (curves, logs, model card, pictures) and `gpu.json` (all numbers), and and they
-are printed last. No network is needed: `pip download --no-deps -d wheels diffusers open_clip_torch ftfy`
+the weights, one file each, `rest.tar` (curves, logs, model card, pictures) and `gpu.json` (all numbers), which
+is printed last. No network is needed: `pip download --no-deps -d wheels diffusers open_clip_torch ftfy`
 fetches beforehand what such a machine may lack. `karlo` compares with diffusers where that is installed.
 """
 
