@@ -35,6 +35,7 @@ class CLIPConfig:
     context: int = 77
     vocabulary: tuple[str, ...] = ()        # the words of a WordTokenizer; empty: CLIP's byte pairs
     activation: str = "quick_gelu"
+    noise: float = 0.0                      # on each number of the normalised z_i in training: what it may not tell
 
 
 class ImageEncoder(nn.Module):
@@ -117,18 +118,26 @@ class CLIP(Stage):
 
     def encode_text(self, captions: list[str]) -> Text:
         """z_t, the tokens and their mask; trailing padding is cut. Raises ValueError for unknown words."""
-        ids = self.tokenizer(captions)
+        return self.encode_ids(self.tokenizer(captions))
+
+    def encode_ids(self, ids: Tensor) -> Text:
+        """The same for captions that are numbers already: ids (B, context), as the tokenizer writes them."""
         longest = int(ids.argmax(dim=1).max()) + 1
-        return self.text(ids[:, :longest].to(self.device))
+        return self.text(ids[:, :longest].to(self.device).long())
 
     def similarity(self, z_i: Tensor, z_t: Tensor) -> Tensor:
         """Cosine of every picture with every caption: (B, D), (C, D) -> (B, C), in -1 to 1."""
         return F.normalize(z_i, dim=-1) @ F.normalize(z_t, dim=-1).T
 
-    def loss(self, images: Tensor, captions: list[str]) -> Tensor:
-        """The symmetric contrastive loss: find your caption, find your picture. Radford et al. 2021, fig. 3."""
-        text = self.encode_text(captions)
-        return contrastive_loss(self.encode_image(images), text.embed, self.log_scale)
+    def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
+        """The symmetric contrastive loss: find your caption, find your picture. Radford et al. 2021, fig. 3.
+
+        images (B, 3, S, S), ids (B, context) of their captions. Noise on z_i drowns what stands out less than it: so
+        CLIP must say what captions tell loudly, and later stages may ignore what it says more softly (`config.noise`).
+        """
+        z_i = F.normalize(self.encode_image(images).float(), dim=-1)
+        noise = self.config.noise * torch.randn(z_i.shape, generator=rng).to(z_i.device)
+        return contrastive_loss(z_i + noise, self.encode_ids(ids).embed, self.log_scale)
 
 
 def contrastive_loss(z_i: Tensor, z_t: Tensor, log_scale: Tensor) -> Tensor:

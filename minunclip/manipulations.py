@@ -228,7 +228,21 @@ def three_ways(
     }
 
 
-def as_image_embedding(cascade: UnCLIP, z_t: Tensor) -> Tensor:
-    """z_t (B, D) with the usual length of a z_i: CLIP looks at directions only, but the decoder sees raw z_i."""
+def as_image_embedding(cascade: UnCLIP, z_t: Tensor, gap: Tensor | None = None) -> Tensor:
+    """z_t (B, D) with the usual length of a z_i: CLIP looks at directions only, but the decoder sees raw z_i.
+
+    gap (D,): what is added to the directions first, see `gap_between`.
+    """
     usual = (cascade.prior.mean.float() ** 2 + cascade.prior.std.float() ** 2).sum().sqrt()
-    return F.normalize(z_t.float(), dim=1) * usual
+    direction = F.normalize(z_t.float(), dim=1)
+    direction = direction if gap is None else F.normalize(direction + gap.to(direction), dim=1)
+    # The prior's spreads contain the noise of CLIP's training, which z_i itself has not.
+    return direction * usual / (1 + cascade.clip.config.noise**2 * z_t.shape[1]) ** 0.5
+
+
+def gap_between(z_i: Tensor, z_t: Tensor) -> Tensor:
+    """The mean of the directions of pictures less that of captions, (N, D) each: the modality gap (D,).
+
+    Pictures and their captions lie in two different regions (Liang et al. 2022, "Mind the Gap").
+    """
+    return F.normalize(z_i.float(), dim=1).mean(dim=0) - F.normalize(z_t.float(), dim=1).mean(dim=0)

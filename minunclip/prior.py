@@ -44,6 +44,11 @@ class Prefix:
     past: list[KeyValue]                    # per block, each (B, heads, context + 1, head width)
     mask: Tensor                            # (B, context + 1) bool
 
+    def repeat(self, n: int) -> Prefix:
+        """Each caption n times in a row: a, a, b, b, ..."""
+        past = [tuple(x.repeat_interleave(n, dim=0) for x in key_value) for key_value in self.past]
+        return Prefix(past, self.mask.repeat_interleave(n, dim=0))
+
 
 class Prior(Stage):
     """P(z_i | y): what the diffusion prior and the autoregressive prior share, how they read the caption.
@@ -125,7 +130,7 @@ class DiffusionPrior(Prior):
         x, _ = self.read_on(x + self.positions[:, -STEP_TOKENS:], prefix)
         return self.z_out(x[:, -1])                                                     # (B, D)
 
-    def loss(self, z_i: Tensor, text: Text, t: Tensor, eps: Tensor) -> Tensor:
+    def loss(self, z_i: Tensor, text: Text | Prefix, t: Tensor, eps: Tensor) -> Tensor:
         """The mean squared error of the clean z_i (B, D), raw, at timesteps t (B,) with noise eps (B, D): (B,)."""
         return self.diffusion.loss(lambda x_t, t: self(x_t, t, text), self.whiten(z_i), t, eps)
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..clip import CLIP
 from ..common import DATA, SHIPPED, sha256, weights_folder, write_text
-from ..training import Recipe, TrainConfig, Trainer, batches, recipe_for
+from ..training import Bank, Loader, Recipe, TrainConfig, Trainer, batches, recipe_for
 from ..training.recipes import NEED_CLIP
 
 
@@ -54,7 +54,7 @@ def follow(trainer: Trainer, recipe: Recipe, workers: int) -> list[dict]:
     config, path = trainer.config, trainer.checkpoint.with_suffix(".curve.json")
     curve, average, done = read_curve(path, trainer.checkpoint), None, 0
     before = curve[-1]["seconds"] if curve else 0.0
-    records = trainer.run(recipe.loss, batches(recipe, config, workers))
+    records = trainer.run(recipe.loss, source(trainer, recipe, workers))
     with tqdm(total=config.steps * config.batch, unit="example", unit_scale=True, mininterval=1) as bar:
         for record in records:
             done += 1
@@ -67,6 +67,15 @@ def follow(trainer: Trainer, recipe: Recipe, workers: int) -> list[dict]:
             if record.step % config.save_every == 0 or record.step == config.steps:
                 write_curve(path, curve)
     return curve
+
+
+def source(trainer: Trainer, recipe: Recipe, workers: int) -> Loader:
+    """Where the batches come from: a bank beside the checkpoint, or new examples without end."""
+    config = trainer.config
+    if not config.examples:
+        return batches(recipe, config, workers)
+    bank = Bank.at(trainer.checkpoint.with_name(f"{recipe.bank}.bank"), recipe, config.examples, workers)
+    return Bank(bank.examples.to(trainer.device), bank.family).batches(config)
 
 
 def read_curve(path: Path, checkpoint: Path) -> list[dict]:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ..common import DATA, PACKAGE, STAGES, machine, read_weights, sha256, write_text
 from ..training import recipe_for
-from ..training.recipes import NEED_CLIP
+from ..training.recipes import NEED_CLIP, CaptionRecipe
 from .evaluate import check, evaluate
 from .train import shortened
 
@@ -43,6 +43,11 @@ class Run:
     def file(self, stage: str) -> Path:
         return self.folder / f"{stage}.safetensors"
 
+    @property
+    def bank(self) -> Path:
+        """Captioned pictures and what this CLIP makes of them, which several stages share."""
+        return self.folder / f"{CaptionRecipe.bank}.bank"
+
     def config(self, stage: str) -> dict:
         """The settings with which the stage is to be trained."""
         return asdict(shortened(recipe_for(stage).profiles[self.profile], self.steps))
@@ -58,9 +63,9 @@ class Run:
 
     def ready(self) -> list[str]:
         """The stages that may be started now."""
-        has_clip = self.done("clip")
-        return [stage for stage in ORDER if stage not in self.running and (has_clip or stage not in NEED_CLIP)
-                and not self.done(stage)]  # fmt: skip
+        first = any(stage in NEED_CLIP for stage in self.running) and not self.bank.is_file()  # it makes it for all
+        wait = NEED_CLIP if first or not self.done("clip") else ()
+        return [stage for stage in ORDER if not (stage in self.running or stage in wait or self.done(stage))]
 
     def command(self, stage: str) -> list[str]:
         steps = [] if self.steps is None else ["--steps", str(self.steps)]
@@ -123,6 +128,8 @@ def train_all(
         (run.folder / "seconds.json").unlink(missing_ok=True)
     clock = Clock(run.folder / "seconds.json")
     finish(run, clock)
+    for bank in run.folder.glob("*.bank"):
+        bank.unlink()
     write_text(run.folder / "SHA256.json", json.dumps({f"{stage}.safetensors": sha256(run.file(stage))
                                                        for stage in STAGES}, indent=1) + "\n")  # fmt: skip
     evaluate(captions, out=run.folder, model=run.folder)
@@ -136,12 +143,14 @@ def train_all(
 def finish(run: Run, clock: Clock) -> None:
     """Run stage after stage, as many side by side as the machine has room for."""
     slots, threads = room()
+    if not run.done("clip"):
+        run.bank.unlink(missing_ok=True)
     left = [stage for stage in STAGES if not run.done(stage)]
     with tqdm(total=len(STAGES), initial=len(STAGES) - len(left), desc="stages", unit="stage") as bar:
         try:
             while run.running or run.ready():
-                for stage in run.ready()[: slots - len(run.running)]:
-                    run.start(stage, threads)
+                while len(run.running) < slots and (ready := run.ready()):
+                    run.start(ready[0], threads)
                 bar.set_postfix_str(run.progress())
                 time.sleep(0.5)
                 run.collect()

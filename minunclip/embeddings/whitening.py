@@ -8,14 +8,19 @@ import torch
 from torch import Tensor, nn
 
 
-def centre_and_spread(x: Tensor) -> tuple[Tensor, Tensor]:
+def centre_and_spread(x: Tensor, noise: float = 0.001) -> tuple[Tensor, Tensor]:
     """The mean and the standard deviation of each axis, (D,) each, of samples (N, D).
 
-    The last axes of z_i hardly vary. Their spread is raised a little, or noise would count as much as facts. But not
-    much: the axes that know which of two things has which colour vary a hundredth as much as the first ones.
+    An axis that varies less than `noise`, as a share of the typical length of x, holds nothing that matters: what is
+    added to the variances keeps whitening from making it as loud as the others. For z_i it is the noise with which
+    CLIP was trained (`CLIPConfig.noise`).
     """
-    variance = x.var(dim=0)
-    return x.mean(dim=0), (variance + 1e-5 * variance.max()).sqrt()
+    return x.mean(dim=0), (x.var(dim=0) + (noise * typical_length(x)) ** 2).sqrt()
+
+
+def typical_length(x: Tensor) -> Tensor:
+    """The root mean square of the lengths of x (N, D): a number."""
+    return x.square().sum(dim=1).mean().sqrt()
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,9 @@ class Whitening:
     std: Tensor
 
     @classmethod
-    def of(cls, x: Tensor) -> Whitening:
-        """What whitens these samples (N, D)."""
-        return cls(*centre_and_spread(x))
+    def of(cls, x: Tensor, noise: float = 0.001) -> Whitening:
+        """What whitens these samples (N, D), see `centre_and_spread`."""
+        return cls(*centre_and_spread(x, noise))
 
     def __call__(self, x: Tensor) -> Tensor:
         return (x - self.mean.to(x.device)) / self.std.to(x.device)
@@ -54,10 +59,10 @@ class PCAWhitening:
     matrix: Tensor
 
     @classmethod
-    def of(cls, x: Tensor) -> PCAWhitening:
-        """What whitens these samples (N, D)."""
+    def of(cls, x: Tensor, noise: float = 0.001) -> PCAWhitening:
+        """What whitens these samples (N, D), see `centre_and_spread`."""
         axes = torch.linalg.eigh(x.T.cov()).eigenvectors                                # (D, D), in columns
-        return cls(x.mean(dim=0), axes / centre_and_spread(x @ axes)[1])
+        return cls(x.mean(dim=0), axes / centre_and_spread(x @ axes, noise)[1])
 
     def __call__(self, x: Tensor) -> Tensor:
         return (x - self.mean.to(x.device)) @ self.matrix.to(x.device)

@@ -1,4 +1,4 @@
-"""The judge: a small classifier that reads the facts off a picture of a scene.
+"""The judge: a small network that reads the facts off a picture of a scene, and where its things stand.
 
 It is trained on renders alone, never on samples, so that it can be trusted to grade them.
 """
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..common import Stage
-from ..scenes import LAYOUT_NAMES, LAYOUTS, SCENE_FACTS, THING_FACTS, Scene, Thing
+from ..scenes import LAYOUT_NAMES, LAYOUTS, SCENE_FACTS, THING_FACTS, Scene, Thing, nuisance
 
 SLOTS = 3
 # What is asked of the whole picture. No caption states the layout by itself, but the judge needs it to know how many
@@ -30,6 +30,14 @@ def heads() -> dict[str, tuple[str, ...]]:
 def labels(scenes: list[Scene]) -> dict[str, Tensor]:
     """The right answers: a (B,) tensor of indices per question."""
     return {name: torch.tensor([_answer(scene, name, values) for scene in scenes]) for name, values in heads().items()}
+
+
+def places(scenes: list[Scene]) -> Tensor:
+    """Where the things of each scene stand, x and y in 0 to 1: (B, SLOTS, 2), NaN in a slot with nothing in it."""
+    found = torch.full((len(scenes), SLOTS, 2), torch.nan)
+    for row, scene in zip(found, scenes, strict=True):
+        row[: len(scene.things)] = torch.tensor([(pose.x, pose.y) for pose in nuisance(scene).poses])
+    return found
 
 
 def _answer(scene: Scene, name: str, values: tuple[str, ...]) -> int:
@@ -66,12 +74,16 @@ class Judge(Stage):
         )  # fmt: skip
         self.questions = heads()
         self.answers = nn.Linear(512, sum(len(values) for values in self.questions.values()))
+        self.where = nn.Linear(512, 2 * SLOTS)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Pictures (B, 3, size, size) in -1 to 1 -> the logits of every question. Larger pictures are shrunk."""
-        logits = self.answers(self.features(images))
+        return self.answer(self.features(images))
+
+    def answer(self, features: Tensor) -> dict[str, Tensor]:
+        """Features (B, 512) -> the logits of every question."""
         sizes = [len(values) for values in self.questions.values()]
-        return dict(zip(self.questions, logits.split(sizes, dim=1), strict=True))
+        return dict(zip(self.questions, self.answers(features).split(sizes, dim=1), strict=True))
 
     def features(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, s, s) -> (B, 512), which all answers are read from: for the distances between pictures."""
@@ -79,10 +91,16 @@ class Judge(Stage):
             images = F.interpolate(images, self.config.size, mode="area")
         return self.body(images)
 
-    def loss(self, images: Tensor, truth: dict[str, Tensor]) -> Tensor:
-        """The mean cross-entropy of all questions."""
-        logits = self(images)
-        return torch.stack([mean_loss(logits[name].float(), truth[name].to(images.device)) for name in logits]).mean()
+    def places(self, images: Tensor) -> Tensor:
+        """Pictures (B, 3, s, s) -> x and y of the thing in each slot, (B, SLOTS, 2); of an empty slot, anything."""
+        return self.where(self.features(images)).unflatten(1, (SLOTS, 2))
+
+    def loss(self, images: Tensor, truth: dict[str, Tensor], where: Tensor) -> Tensor:
+        """The mean cross-entropy of all questions, and ten times the mean squared error of the places (B, SLOTS, 2)."""
+        features = self.features(images)
+        logits, there = self.answer(features), where.isfinite()
+        error = (self.where(features).unflatten(1, (SLOTS, 2)).float() - where.nan_to_num()).square()[there].mean()
+        return 10 * error + torch.stack([mean_loss(logits[name].float(), truth[name]) for name in logits]).mean()
 
     @torch.no_grad()
     def read(self, images: Tensor) -> list[Scene]:

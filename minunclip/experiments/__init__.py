@@ -7,6 +7,7 @@ from .attribute_binding import pair_of
 from .guidance import equal_fidelity, possible
 from .report import figure, table
 from .runner import table_of
+from .scorecard import PARTS_OF_THE_CARD, Rows
 from .study import FULL, QUICK, Study, all_true
 from .suite import PARTS, measure
 from .text_diffs import edit_of
@@ -14,6 +15,6 @@ from .two_priors import with_ar_prior
 from .typographic_attack import write
 
 __all__ = [
-    "FULL", "PARTS", "QUICK", "Study", "all_true", "edit_of", "equal_fidelity", "figure", "measure", "pair_of",
-    "possible", "table", "table_of", "with_ar_prior", "write",
+    "FULL", "PARTS", "PARTS_OF_THE_CARD", "QUICK", "Rows", "Study", "all_true", "edit_of", "equal_fidelity", "figure",
+    "measure", "pair_of", "possible", "table", "table_of", "with_ar_prior", "write",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A small world of captioned pictures, made on the fly: facts, captions, renderer.
+"""A small world of captioned pictures, made on the fly: facts, nuisance, captions, renderer.
 
 May import: common.
 """
@@ -26,12 +26,13 @@ from .facts import (
     pick,
     with_fact,
 )
+from .nuisance import Nuisance, Pose, nuisance
 from .render import render
 from .shapes import circle, star
 
 __all__ = [
-    "BACKGROUNDS", "COLOURS", "FACTS", "HELD_OUT", "Item", "KINDS", "LAYOUTS", "LAYOUT_NAMES", "RELATIONS",
-    "SCENE_FACTS", "SIZES", "STYLES", "Scene", "Scenes", "Statement", "THING_FACTS", "Thing", "VOCABULARY", "circle",
-    "describe", "draw_scene", "draw_thing", "for_testing", "full_statement", "phrase", "pick", "render", "star",
-    "state", "to_tensor", "with_fact",
+    "BACKGROUNDS", "COLOURS", "FACTS", "HELD_OUT", "Item", "KINDS", "LAYOUTS", "LAYOUT_NAMES", "Nuisance", "Pose",
+    "RELATIONS", "SCENE_FACTS", "SIZES", "STYLES", "Scene", "Scenes", "Statement", "THING_FACTS", "Thing",
+    "VOCABULARY", "circle", "describe", "draw_scene", "draw_thing", "for_testing", "full_statement", "nuisance",
+    "phrase", "pick", "render", "star", "state", "to_tensor", "with_fact",
 ]  # fmt: skip

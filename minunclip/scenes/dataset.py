@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .captions import CHANCES, describe
-from .facts import COUNTS, FACTS, THING_FACTS, Scene, Statement, draw_scene, pick, with_fact
+from .facts import COUNTS, FACTS, THING_FACTS, Scene, Statement, Thing, draw_scene, pick, with_fact
 from .render import render
 
 SPLITS = ("train", "test", "held-out")
+# What twins exchange, and how often: all facts of a thing, that is its place, or one of them.
+EXCHANGES = ((2, tuple(THING_FACTS)), (2, ("colour",)), (1, ("kind",)), (1, ("size",)))
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Scenes(Dataset):
     length    how many items there are; no item costs anything before it is asked for
     seed      another seed, other scenes
     siblings  items come in families of this size, whose scenes differ in one or two facts only, and each
-              second one only in what stands where: hard negatives for a contrastive loss
+              second one only in what belongs to which thing: hard negatives for a contrastive loss
     counts    how often a scene has one, two and three things
     """
 
@@ -79,7 +81,7 @@ class Scenes(Dataset):
         if n >= 2:                                                      # items 2 and 3 share a change
             scene = change(scene, self._rng(i - n % 2, 2))
         if n % 2:
-            scene = reorder(scene, rng) if len(scene.things) > 1 else change(scene, rng)
+            scene = exchange(scene, rng) if len(scene.things) > 1 else change(scene, rng)
         return self._captioned(scene, rng)
 
     def _rng(self, *numbers: int) -> np.random.Generator:
@@ -110,11 +112,26 @@ def _change_one(scene: Scene, rng: np.random.Generator) -> Scene:
     return with_fact(scene, fact, pick(rng, FACTS[fact]), n)
 
 
-def reorder(scene: Scene, rng: np.random.Generator) -> Scene:
-    """The same two or three things in each other's places. Without such pairs CLIP never learns what stands
-    where: it may sort all other pictures by what is in them (Yuksekgonul et al. 2023)."""
-    while True:
-        order = rng.permutation(len(scene.things)).tolist()
-        if order != sorted(order):
-            things = tuple(scene.things[n] for n in order)
-            return replace(scene, things=things, seed=int(rng.integers(2**31)))
+def exchange(scene: Scene, rng: np.random.Generator) -> Scene:
+    """The same two or three things, two of which exchanged their places, or only a colour, a kind or a size.
+
+    Without such twins CLIP never learns what stands where and whose colour is whose: it may sort all other pictures
+    by what is in them (Yuksekgonul et al. 2023). Two things that are alike in all stay as they are.
+    """
+    new = replace(scene, seed=int(rng.integers(2**31)))
+    pairs = [(a, b) for b in range(len(scene.things)) for a in range(b)]
+    twins = [(share, replace(new, things=swapped(scene.things, a, b, facts)))
+             for a, b in pairs for share, facts in EXCHANGES]  # fmt: skip
+    true = [(share, twin) for share, twin in twins if twin.things != scene.things and twin.held_out == scene.held_out]
+    if not true:
+        return new
+    shares = np.array([share for share, _ in true])
+    return true[rng.choice(len(true), p=shares / shares.sum())][1]
+
+
+def swapped(things: tuple[Thing, ...], a: int, b: int, facts: tuple[str, ...]) -> tuple[Thing, ...]:
+    """Things, two of which have exchanged these facts."""
+    changed = list(things)
+    for to, of in ((a, b), (b, a)):
+        changed[to] = replace(things[to], **{fact: things[of].facts[fact] for fact in facts})
+    return tuple(changed)

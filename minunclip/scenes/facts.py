@@ -61,7 +61,7 @@ class Scene:
     layout: str                             # one of LAYOUT_NAMES
     background: str                         # one of BACKGROUNDS
     style: str                              # one of STYLES
-    seed: int = 0                           # moves and turns the things a little; it is not a fact
+    seed: int = 0                           # decides what is no fact: see nuisance.py
 
     def relation(self, i: int, j: int) -> str:
         """Where thing i stands as seen from thing j: "above", "below", "left of" or "right of"."""

@@ -3,12 +3,13 @@
 May import: evaluation, the paper's parts, and the rooms below them.
 """
 
-from .data import Batch, Item, batches, collate, drop, embeddings, encode, encoded
+from .bank import Bank, batches
+from .data import Captioned, Embedded, Examples, Item, drop, embeddings, encode, encoded, pictures, pixels
 from .degrade import blur, jpeg
 from .recipes import Recipe, recipe_for
-from .trainer import Record, TrainConfig, Trainer
+from .trainer import Loader, Record, TrainConfig, Trainer
 
 __all__ = [
-    "Batch", "Item", "Recipe", "Record", "TrainConfig", "Trainer", "batches", "blur", "collate", "drop", "embeddings",
-    "encode", "encoded", "jpeg", "recipe_for",
+    "Bank", "Captioned", "Embedded", "Examples", "Item", "Loader", "Recipe", "Record", "TrainConfig", "Trainer",
+    "batches", "blur", "drop", "embeddings", "encode", "encoded", "jpeg", "pictures", "pixels", "recipe_for",
 ]  # fmt: skip

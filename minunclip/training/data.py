@@ -1,19 +1,18 @@
-"""Batches of captioned pictures, whatever the data set, and what CLIP makes of them."""
+"""Captioned pictures as tensors, whatever the data set, and what CLIP makes of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ..clip import CLIP
+from ..common import to_uint8
 from ..text import Text
-from .trainer import TrainConfig
 
 ENDLESS = 10**9
 
@@ -28,37 +27,52 @@ class Item(Protocol):
         """(3, side, side) in -1 to 1; with crop (left, top, size), in pixels, only that square: (3, size, size)."""
 
 
+class Examples:
+    """B examples as a dataclass of tensors, row i of each for example i."""
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same with every tensor changed."""
+        return type(self)(*(change(getattr(self, field.name)) for field in fields(self)))
+
+    def __getitem__(self, rows: Tensor | slice) -> Self:
+        return self.each(lambda x: x[rows])
+
+    def to(self, device: torch.device) -> Self:
+        return self.each(lambda x: x.to(device))
+
+
 @dataclass
-class Batch:
-    """B captioned pictures."""
+class Captioned(Examples):
+    """Pictures and their captions."""
 
-    images: Tensor                          # (B, 3, S, S) in -1 to 1
-    captions: list[str]
-    items: Sequence[Item]
-
-
-def collate(items: Sequence[Item], side: int = 32) -> Batch:
-    """A batch of items, their pictures at a side."""
-    return Batch(torch.stack([item.image(side) for item in items]), [item.caption for item in items], items)
+    images: Tensor                          # (B, 3, S, S) uint8
+    ids: Tensor                             # (B, context) int32, the captions' tokens
 
 
-def batches(recipe, config: TrainConfig, workers: int = 0) -> Callable[[int], Iterator]:
-    """A loader, first_step -> batches. Item i of the data set is in batch i // config.batch, wherever it starts."""
+@dataclass
+class Embedded(Captioned):
+    """The same, through CLIP."""
 
-    def start(first_step: int) -> Iterator:
-        order = range(first_step * config.batch, config.steps * config.batch)
-        return iter(DataLoader(
-            recipe.dataset, config.batch, sampler=order, collate_fn=recipe.collate, num_workers=workers,
-            generator=torch.Generator(),    # or each start would draw from the global one, and move dropout
-        ))  # fmt: skip
-
-    return start
+    z_i: Tensor                             # (B, D), raw
 
 
-def drop(captions: list[str], probability: float, rng: torch.Generator) -> list[str]:
-    """Some captions replaced by the empty one: what guidance compares with."""
-    dropped = torch.rand(len(captions), generator=rng) < probability
-    return ["" if gone else caption for gone, caption in zip(dropped.tolist(), captions, strict=True)]
+def pixels(images: Tensor) -> Tensor:
+    """uint8 pictures as float32 in -1 to 1, as the models take them."""
+    return images.float() / 127.5 - 1
+
+
+def pictures(items: Sequence[Item], side: int) -> Tensor:
+    """(B, 3, side, side) uint8."""
+    return to_uint8(torch.stack([item.image(side) for item in items]))
+
+
+def drop(ids: Tensor, empty: Tensor, probability: float, rng: torch.Generator) -> Tensor:
+    """Captions ids (B, L), some of them replaced by the empty one (L,): what guidance compares with."""
+    dropped = torch.rand(len(ids), generator=rng) < probability
+    return torch.where(dropped.to(ids.device)[:, None], empty.to(ids), ids)
 
 
 # -- through CLIP --------------------------------------------------------------------------------------------
@@ -77,9 +91,8 @@ def encoded(clip: CLIP, dataset, count: int) -> tuple[Tensor, Text]:
     z_i, texts = [], []
     for start in range(0, count, 256):
         items = [dataset[i] for i in range(start, min(start + 256, count))]
-        batch = collate(items, clip.config.image_size)
-        z_i.append(encode(clip, batch.images).cpu())
-        texts.append(clip.encode_text(batch.captions).to("cpu"))
+        z_i.append(encode(clip, pixels(pictures(items, clip.config.image_size))).cpu())
+        texts.append(clip.encode_text([item.caption for item in items]).to("cpu"))
     return torch.cat(z_i), Text.cat(*texts)
 
 

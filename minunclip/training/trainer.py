@@ -23,6 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..common import best_dtype, replacing
+from .muon import Muon, inner_matrices
 
 Loss = Callable[[nn.Module, Any, torch.Generator], Tensor]     # (model, batch, rng) -> scalar
 Loader = Callable[[int], Iterator[Any]]                         # first step -> batches, from that step on
@@ -34,10 +35,12 @@ class TrainConfig:
 
     steps: int
     batch: int
+    examples: int = 0                       # so many are made once, and drawn again and again; 0: each is new
     lr: float = 1e-3
     warmup: int = 200                       # steps over which the learning rate rises from 0
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.99)
+    muon: float = 0.0                       # Muon's learning rate for the inner matrices; 0: AdamW for them as well
     ema: float = 0.999                      # 0.999: an average over about the last thousand steps
     max_grad_norm: float = 1.0
     bf16: bool = True                       # where the hardware computes in it, see `precision`
@@ -65,6 +68,15 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def optimisers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """AdamW for all weights, or Muon for the inner matrices and AdamW for the others."""
+    inner = inner_matrices(model) if config.muon else []
+    known = {id(p) for p in inner}
+    others = [p for p in model.parameters() if id(p) not in known]
+    adamw = torch.optim.AdamW(others, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+    return [adamw, Muon(inner, config.muon, weight_decay=config.weight_decay)] if inner else [adamw]
+
+
 class Trainer:
     """All that changes while training: model, optimiser, averaged weights, random state and step.
 
@@ -74,9 +86,7 @@ class Trainer:
     def __init__(self, model: nn.Module, config: TrainConfig, checkpoint: Path | None = None):
         self.model, self.config, self.checkpoint, self.step = model, config, checkpoint, 0
         self.device = next(model.parameters()).device
-        self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
-        )
+        self.optimisers = optimisers(model, config)
         self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
         self.rng = torch.Generator().manual_seed(config.seed)
 
@@ -102,8 +112,10 @@ class Trainer:
 
     def update(self, loss_fn: Loss, batch) -> tuple[float, float]:
         """One optimiser step. Raises FloatingPointError, with nothing changed, if the loss is not a number."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.config)
+        share = learning_rate(self.step, self.config) / self.config.lr
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = share * optimiser.defaults["lr"]
         with precision(self.device, self.config.bf16):
             loss = loss_fn(self.model, batch, self.rng)
             if not torch.isfinite(loss):
@@ -113,8 +125,9 @@ class Trainer:
                 )
             loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
         self.averaged.update_parameters(self.model)
         self.step += 1
         return loss.item(), norm.item()
@@ -123,8 +136,8 @@ class Trainer:
         """Write a checkpoint, whole or not at all."""
         state = {
             "model": self.model.state_dict(), "ema": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(), "step": self.step, "rng": self.rng.get_state(),
-            "torch_rng": torch.get_rng_state(), "config": asdict(self.config),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers], "step": self.step,
+            "rng": self.rng.get_state(), "torch_rng": torch.get_rng_state(), "config": asdict(self.config),
         }  # fmt: skip
         with replacing(path) as temporary:
             torch.save(state, temporary)
@@ -148,7 +161,8 @@ class Trainer:
             why = " ".join(str(error).split())[:200]                    # PyTorch lists every tensor on a line
             raise ValueError(f"{path} holds another model: start again with --fresh ({why})") from None
         self.averaged.load_state_dict(state["ema"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         self.rng.set_state(state["rng"])
         torch.set_rng_state(state["torch_rng"])
         self.step = state["step"]

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ...ar_prior import ARPrior, ARPriorConfig
-from ...embeddings import PCA
+from ...embeddings import PCA, typical_length
 from ...text import Text
-from ..data import Batch, encode
+from ..data import Embedded
 from ..trainer import TrainConfig
 from .base import CaptionRecipe
 from .prior import fold_captions
@@ -17,26 +17,26 @@ from .prior import fold_captions
 class ARPriorRecipe(CaptionRecipe):
     """The diffusion prior's pictures and captions, as sentences, of which the model often sees a part only (`hide`)."""
 
-    share = 0.99999                         # of the variance of z_i: the components that hold it are kept
     profiles = {
         "cpu": TrainConfig(steps=20000, batch=64, lr=3e-3, ema=0.998),
         "gpu": TrainConfig(steps=16000, batch=512, lr=3e-3),
     }
 
     def build(self) -> ARPrior:
-        """As many components as this CLIP's embeddings need."""
+        """As many components of z_i as stand out from the noise with which this CLIP was trained."""
         (z_i, text), c = self.measured, self.clip.config
+        loud = PCA.fit(z_i).variances > (c.noise * typical_length(z_i)) ** 2
         prior = ARPrior(ARPriorConfig(
             z_width=c.embed_width, text_width=c.text_width, context=c.context,
-            components=PCA.fit(z_i).components_for(self.share), buckets=64, dot_buckets=32,
+            components=max(2, int(loud.sum())), buckets=64, dot_buckets=32,
             width=128, layers=4, heads=4,
         ))  # fmt: skip
         prior.fit(z_i, text.embed)
         return prior
 
-    def loss(self, model: ARPrior, batch: Batch, rng: torch.Generator) -> Tensor:
-        z_i = encode(self.clip, batch.images)
-        (text, z_t), (empty, _) = self.read(batch.captions), self.read([""])
+    def loss(self, model: ARPrior, batch: Embedded, rng: torch.Generator) -> Tensor:
+        z_i = batch.z_i
+        (text, z_t), (empty, _) = self.read(batch.ids), self.read(self.empty[None])
         dropped = torch.rand(len(text), generator=rng) < 0.1
         rows = torch.where(dropped, len(text), torch.arange(len(text)))     # the last row is the empty caption
         hidden = hide(len(text), model.config.components, rng).to(z_i.device)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ...clip import CLIP
 from ...embeddings import PCAWhitening, Whitening
 from ...scenes import Scenes
-from ...text import Text
-from ..data import ENDLESS, Batch, Item, collate, encoded
+from ...text import Text, WordTokenizer
+from ..data import ENDLESS, Captioned, Embedded, Examples, Item, encode, encoded, pictures, pixels
 
 SIDES = (32, 128, 512)                      # of the decoder's pictures, and of what each upsampler makes of them
 CROWDED = (0.25, 0.45, 0.3)                 # twice as often three things as elsewhere: they are the hard ones
@@ -21,21 +21,36 @@ CROWDED = (0.25, 0.45, 0.3)                 # twice as often three things as els
 class Recipe:
     """How one stage is trained: `dataset`, `profiles` (a TrainConfig each), `build` the model, and its `loss`.
 
-    `collate` makes a batch of items. `finish` may change the trained model, in place.
+    `collate` makes examples of items, in processes of their own; `ready` finishes them where the model is. `finish` may
+    change the trained model, in place.
     """
 
     dataset: Scenes
+    examples: type[Examples] = Captioned      # what `ready` returns
     side = SIDES[0]                         # of the pictures in a batch
+    bank = "bank"                           # the name of the file that keeps its examples, if they are made once
+    family = 1                              # so many neighbours of the data set belong into one batch
     statistics = 4096                       # so many pictures tell the mean and the spread of embeddings
 
-    def collate(self, items: Sequence[Item]) -> Batch:
-        return collate(items, self.side)
+    def ready(self, examples: Examples) -> Examples:
+        """By default examples are ready as `collate` makes them."""
+        return examples
 
     def finish(self, model: nn.Module) -> None:
         """By default a trained model stays as it is."""
 
 
-class CaptionRecipe(Recipe):
+class TextRecipe(Recipe):
+    """Pictures with their captions as numbers."""
+
+    tokenizer: WordTokenizer
+
+    def collate(self, items: Sequence[Item]) -> Captioned:
+        ids = self.tokenizer([item.caption for item in items])
+        return Captioned(pictures(items, self.side), ids.int())
+
+
+class CaptionRecipe(TextRecipe):
     """Captions and pictures through the frozen CLIP. While it is trained, the model reads both whitened.
 
     Directions of the tokens that hardly vary tell which colour belongs to which thing. A network that reads the
@@ -43,10 +58,14 @@ class CaptionRecipe(Recipe):
     data set, once; `finish` builds it into the model's first layers, which then take embeddings as they are.
     """
 
-    dataset = Scenes("train", ENDLESS, seed=2, counts=CROWDED)
+    dataset, examples, bank = Scenes("train", ENDLESS, seed=2, counts=CROWDED), Embedded, "captions"
 
     def __init__(self, clip: CLIP):
-        self.clip = clip
+        self.clip, self.tokenizer = clip, clip.tokenizer
+        self.empty = clip.tokenizer([""])[0]                            # (context,)
+
+    def ready(self, examples: Captioned) -> Embedded:
+        return Embedded(examples.images, examples.ids, encode(self.clip, pixels(examples.images)))
 
     @cached_property
     def measured(self) -> tuple[Tensor, Text]:
@@ -58,7 +77,9 @@ class CaptionRecipe(Recipe):
         """Of z_i, of z_t and of tokens; in full precision, also when a training step in bf16 is the first to ask."""
         with torch.autocast(self.clip.device.type, enabled=False):
             z_i, text = self.measured
-            return Whitening.of(z_i), PCAWhitening.of(text.embed), PCAWhitening.of(text.tokens[text.mask])
+            noise = self.clip.config.noise
+            tokens = PCAWhitening.of(text.tokens[text.mask])
+            return Whitening.of(z_i, noise), PCAWhitening.of(text.embed, noise), tokens
 
     @property
     def whiten_z(self) -> Whitening:
@@ -72,10 +93,10 @@ class CaptionRecipe(Recipe):
     def whiten_tokens(self) -> PCAWhitening:
         return self.whitening[2]
 
-    def read(self, captions: list[str]) -> tuple[Text, Tensor]:
-        """The captions as the network reads them, whitened, and their z_t as it is."""
+    def read(self, ids: Tensor) -> tuple[Text, Tensor]:
+        """Captions ids (B, context) as the network reads them, whitened, and their z_t as it is."""
         with torch.no_grad():
-            text = self.clip.encode_text(captions)
+            text = self.clip.encode_ids(ids)
         return Text(self.whiten_embed(text.embed), self.whiten_tokens(text.tokens), text.mask), text.embed
 
 

@@ -7,20 +7,22 @@ from torch import Tensor
 
 from ...clip import CLIP, CLIPConfig
 from ...scenes import VOCABULARY, Scenes
-from ..data import ENDLESS, Batch, embeddings
+from ...text import WordTokenizer
+from ..data import ENDLESS, Captioned, embeddings, pixels
 from ..trainer import TrainConfig
-from .base import SIDES, Recipe
+from .base import CROWDED, SIDES, TextRecipe
 
 
-class ClipRecipe(Recipe):
+class ClipRecipe(TextRecipe):
     """Contrastive training, every picture among three siblings that differ from it in a fact or two."""
 
-    dataset = Scenes("train", ENDLESS, siblings=4)
+    dataset, family, bank = Scenes("train", ENDLESS, siblings=4, counts=CROWDED), 4, "clip"
     config = CLIPConfig(
         embed_width=128, image_size=SIDES[0], patch=8, stem=(48, 96, 160), image_width=160, image_layers=3,
         image_heads=5, text_width=128, text_layers=3, text_heads=4, context=32, vocabulary=VOCABULARY,
-        activation="gelu",
+        activation="gelu", noise=0.02,
     )  # fmt: skip
+    tokenizer = WordTokenizer(config.vocabulary, config.context)
     profiles = {
         "cpu": TrainConfig(steps=3200, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
         "gpu": TrainConfig(steps=8000, batch=1024, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=500),
@@ -29,8 +31,8 @@ class ClipRecipe(Recipe):
     def build(self) -> CLIP:
         return CLIP(self.config)
 
-    def loss(self, model: CLIP, batch: Batch, rng: torch.Generator) -> Tensor:
-        return model.loss(batch.images.to(model.device), batch.captions)
+    def loss(self, model: CLIP, batch: Captioned, rng: torch.Generator) -> Tensor:
+        return model.loss(pixels(batch.images.to(model.device)), batch.ids, rng)
 
     def finish(self, model: CLIP) -> None:
         """Turn the space of z_i and z_t so that its axes are the principal axes of z_i, the longest first.

@@ -8,16 +8,14 @@ from torch import Tensor
 from ...decoder import Decoder, DecoderConfig
 from ...diffusion import DiffusionConfig
 from ...networks import UNetConfig
-from ...scenes import Scenes
-from ..data import ENDLESS, Batch, drop, encode
+from ..data import Embedded, drop, pixels
 from ..trainer import TrainConfig
-from .base import CROWDED, SIDES, CaptionRecipe, diffusion_loss
+from .base import SIDES, CaptionRecipe, diffusion_loss
 
 
 class DecoderRecipe(CaptionRecipe):
     """Pictures from z_i (dropped one time in ten) and the caption (every other time)."""
 
-    dataset = Scenes("train", ENDLESS, seed=3, counts=CROWDED)
     config = DecoderConfig(
         unet=UNetConfig(
             out_channels=6, channels=64, mults=(1, 2, 2), blocks=1, attention=(1, 2), head_width=32,
@@ -36,12 +34,13 @@ class DecoderRecipe(CaptionRecipe):
         _ = self.whitening
         return Decoder(self.config)
 
-    def loss(self, model: Decoder, batch: Batch, rng: torch.Generator) -> Tensor:
-        z_i = self.whiten_z(encode(self.clip, batch.images))    # axes that hardly vary tell which colour is where
-        text, _ = self.read(drop(batch.captions, 0.5, rng))
+    def loss(self, model: Decoder, batch: Embedded, rng: torch.Generator) -> Tensor:
+        z_i = self.whiten_z(batch.z_i)
+        text, _ = self.read(drop(batch.ids, self.empty, 0.5, rng))
         z_i = model.with_dropped(z_i, (torch.rand(len(z_i), generator=rng) < 0.1).to(z_i.device))
         condition = model.condition(z_i, text)
-        return diffusion_loss(model, batch.images, lambda x_t, t: model(x_t, t, condition=condition), rng, noisy=0.5)
+        images = pixels(batch.images)
+        return diffusion_loss(model, images, lambda x_t, t: model(x_t, t, condition=condition), rng, noisy=0.5)
 
     @torch.no_grad()
     def finish(self, model: Decoder) -> None:
