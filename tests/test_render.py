@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scene_helpers import mutants, rng, scenes
 
-from minunclip.scenes import KINDS, render, to_tensor
-from minunclip.scenes.render import Canvas, background
+from minunclip.scenes import KINDS, nuisance, render, to_tensor
+from minunclip.scenes.backdrop import backdrop
+from minunclip.scenes.canvas import Canvas
 from minunclip.scenes.shapes import SHAPES
 
 
@@ -59,13 +60,13 @@ def test_every_fact_shows():
             assert np.abs(render(scene, 32) - render(swapped, 32)).mean() > 0.003
 
 
-def test_things_stand_where_the_layout_says():
+def test_things_stand_where_their_pose_says():
     """The centre of what differs from the bare ground is near the thing's place."""
     for scene in scenes(60, things=1):
-        canvas = Canvas.of(64)
-        changed = np.abs(render(scene, 64) - np.clip(background(scene, canvas), 0, 1)).sum(-1) > 0.15
+        canvas, found = Canvas.of(64), nuisance(scene)
+        changed = np.abs(render(scene, 64) - np.clip(backdrop(scene, found, canvas), 0, 1)).sum(-1) > 0.15
         centre = canvas.x[changed].mean(), canvas.y[changed].mean()
-        assert np.abs(np.array(centre) - 0.5).max() < 0.19, scene
+        assert np.abs(np.array(centre) - (found.poses[0].x, found.poses[0].y)).max() < 0.1, scene
 
 
 GRID = np.meshgrid(np.linspace(-2, 2, 201), np.linspace(-2, 2, 201))

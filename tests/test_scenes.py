@@ -17,12 +17,15 @@ from minunclip.scenes import (
     STYLES,
     Scene,
     Scenes,
+    Thing,
     describe,
     for_testing,
 )
+from minunclip.scenes.dataset import exchange
 from minunclip.scenes.facts import COUNTS
 
 MANY = 400
+CROWD = (0.0, 0.6, 0.4)
 
 
 @pytest.mark.parametrize("split", ["train", "test", "held-out"])
@@ -101,16 +104,42 @@ def changes(a: Scene, b: Scene) -> int:
     return outside + replaced + moved
 
 
+def exchanges(a: Scene, b: Scene) -> set[str]:
+    """What two scenes of the same things exchanged: "place", or names of facts."""
+    changed = [{fact for fact, value in x.facts.items() if y.facts[fact] != value}
+               for x, y in zip(a.things, b.things, strict=True) if x != y]  # fmt: skip
+    if not changed:
+        return set()
+    assert len(changed) == 2 and changed[0] == changed[1]
+    return {"place"} if Counter(a.things) == Counter(b.things) else changed[0]
+
+
 def test_siblings_differ_little():
     dataset = Scenes("train", siblings=4)
     counts = [changes(dataset[i - i % 4].scene, dataset[i].scene) for i in range(MANY) if i % 4]
-    assert max(counts) <= 3 and np.mean(counts) > 0.8
-    for i in range(1, MANY, 2):                                                 # twins: who stands where, no more
-        ours, twin = dataset[i].scene, dataset[i - 1].scene
-        if len(ours.things) > 1:
-            assert Counter(ours.things) == Counter(twin.things) and ours.layout == twin.layout
-            assert (ours.background, ours.style) == (twin.background, twin.style)
-            assert ours.things != twin.things or len({*twin.things}) < len(twin.things)
+    assert max(counts) <= 5 and np.mean(counts) > 0.8
     strangers = [changes(dataset[i].scene, dataset[i + 4].scene) for i in range(0, MANY, 4)
                  if len(dataset[i].scene.things) == len(dataset[i + 4].scene.things)]  # fmt: skip
     assert np.mean(strangers) > 2.5
+
+
+def test_twins_exchange_a_place_or_one_fact_of_two_things():
+    dataset, seen = Scenes("train", siblings=4, counts=CROWD), Counter()
+    for i in range(1, 6 * MANY, 2):
+        ours, twin = dataset[i].scene, dataset[i - 1].scene
+        if len(ours.things) > 1:
+            assert (ours.background, ours.style, ours.layout) == (twin.background, twin.style, twin.layout)
+            assert ours.seed != twin.seed
+            what = exchanges(ours, twin)
+            assert len(what) == 1 or len(set(twin.things)) == 1
+            seen.update(what)
+            for fact in ("kind", "colour", "size"):                     # nothing new comes in
+                assert Counter(t.facts[fact] for t in ours.things) == Counter(t.facts[fact] for t in twin.things)
+    total = sum(seen.values())
+    assert seen["place"] / total == pytest.approx(0.4, abs=0.12) and seen["colour"] / total > 0.2
+    assert min(seen["kind"], seen["size"]) / total > 0.05
+
+
+def test_things_that_are_alike_in_all_cannot_be_exchanged():
+    scene = Scene((Thing("star", "red", "big"),) * 2, "row", "sky", "flat", 5)
+    assert exchange(scene, rng(0)).things == scene.things and exchange(scene, rng(0)).seed != 5

@@ -28,7 +28,7 @@ class Numbers:
 
 
 class Recipe:
-    dataset, collate = Numbers(), staticmethod(torch.stack)
+    dataset, collate, ready = Numbers(), staticmethod(torch.stack), staticmethod(lambda batch: batch)
 
 
 def loss(model: nn.Module, batch: Tensor, rng: torch.Generator) -> Tensor:
@@ -56,7 +56,8 @@ def flat(value) -> list:
 
 def assert_same(a: Trainer, b: Trainer) -> None:
     """Bitwise: weights, averages, optimiser, random state, step."""
-    for get in (lambda t: t.model.state_dict(), lambda t: t.averaged.state_dict(), lambda t: t.optimiser.state_dict()):
+    for get in (lambda t: t.model.state_dict(), lambda t: t.averaged.state_dict(),
+                lambda t: [optimiser.state_dict() for optimiser in t.optimisers]):  # fmt: skip
         ours, theirs = flat(get(a)), flat(get(b))
         assert len(ours) == len(theirs) > 3
         for x, y in zip(ours, theirs, strict=True):

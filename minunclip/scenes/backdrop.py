@@ -21,11 +21,11 @@ SKIES = {  # the colour at the top and at the bottom
 
 def backdrop(scene: Scene, found: Nuisance, canvas: Canvas) -> ndarray:
     """Sky, ground and what the style does to them: (side, side, 3), perhaps a little outside 0 to 1."""
-    top, bottom = (np.asarray(colour, np.float32) + np.float32(found.tint) for colour in SKIES[scene.background])
+    top, bottom = (np.asarray(colour, np.float32) for colour in SKIES[scene.background])
     down = canvas.y + found.tilt * (canvas.x - 0.5)
     picture = top + down[..., None] * (bottom - top)
     picture = LANDSCAPES[scene.background](picture, canvas, np.random.default_rng(found.sky))
-    return GROUNDS[scene.style](picture, canvas, found)
+    return GROUNDS[scene.style](picture + np.float32(found.tint), canvas, found)
 
 
 # -- what the background holds -------------------------------------------------------------------------------
