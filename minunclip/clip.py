@@ -25,7 +25,7 @@ class CLIPConfig:
     embed_width: int = 768
     image_size: int = 224
     patch: int = 14
-    stem: tuple[int, ...] = ()              # channels of 3x3 convolutions in front of the patches
+    stem: tuple[int, ...] = ()              # channels of 3x3 convolutions in front of the patches, see `conv_stem`
     image_width: int = 1024
     image_layers: int = 24                  # 0: no image encoder at all
     image_heads: int = 16
@@ -45,7 +45,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         c, width = config, config.image_width
         self.stem, channels = conv_stem(c.stem)
-        patch = c.patch // 2 ** len(c.stem)
+        patch = c.patch // 2 ** len(set(c.stem))
         self.patches = nn.Conv2d(channels, width, patch, stride=patch, bias=False)
         self.class_token = nn.Parameter(width**-0.5 * torch.randn(width))
         self.positions = nn.Parameter(width**-0.5 * torch.randn((c.image_size // c.patch) ** 2 + 1, width))
@@ -62,10 +62,14 @@ class ImageEncoder(nn.Module):
 
 
 def conv_stem(widths: tuple[int, ...]) -> tuple[nn.Module, int]:
-    """3x3 convolutions, each halving the side: small models see edges sooner with them (Xiao et al. 2021)."""
+    """3x3 convolutions: small models see shapes sooner with them (Xiao et al. 2021).
+
+    Each new width halves the side; a width that is repeated keeps it.
+    """
     layers, channels = [], 3
     for width in widths:
-        layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.GroupNorm(8, width), nn.GELU()]
+        stride = 1 if width == channels else 2
+        layers += [nn.Conv2d(channels, width, 3, stride, padding=1), nn.GroupNorm(8, width), nn.GELU()]
         channels = width
     return nn.Sequential(*layers), channels
 

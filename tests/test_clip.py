@@ -157,9 +157,10 @@ def test_an_unknown_word_is_refused(toy):
 
 @torch.no_grad()
 def test_a_convolutional_stem_keeps_the_number_of_patches():
-    clip = CLIP(replace(TINY_CLIP, stem=(8, 16)))
-    assert clip.image.positions.shape[0] == (32 // 16) ** 2 + 1
-    assert clip.encode_image(pictures(2, 32)).shape == (2, 12)
+    for stem in ((8, 16), (8, 8, 16, 16, 16)):
+        clip = CLIP(replace(TINY_CLIP, stem=stem))
+        assert clip.image.positions.shape[0] == (32 // 16) ** 2 + 1
+        assert clip.encode_image(pictures(2, 32)).shape == (2, 12)
 
 
 # -- the loss ------------------------------------------------------------------------------------------------
@@ -189,6 +190,26 @@ def test_similarity_is_the_cosine(toy):
 
 def test_every_parameter_gets_a_gradient():
     clip = randomise(CLIP(TINY_CLIP))
-    clip.loss(pictures(3, 32), TOY).backward()
+    clip.loss(pictures(3, 32), clip.tokenizer(TOY), torch.Generator()).backward()
     for name, parameter in clip.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_noise_on_z_i_is_as_strong_as_the_config_says():
+    """The loss of noisy z_i is that of the clean ones plus `noise` times a normal number on each."""
+    clip = randomise(CLIP(replace(TINY_CLIP, noise=0.3)))
+    images, ids = pictures(3, 32), clip.tokenizer(TOY)
+    with torch.no_grad():
+        z_i, z_t = clip.encode_image(images), clip.encode_ids(ids).embed
+        eps = torch.randn(z_i.shape, generator=torch.Generator().manual_seed(7))
+        expected = contrastive_loss(nn.functional.normalize(z_i, dim=-1) + 0.3 * eps, z_t, clip.log_scale)
+        found = clip.loss(images, ids, torch.Generator().manual_seed(7))
+    torch.testing.assert_close(found, expected)
+    assert (found - contrastive_loss(z_i, z_t, clip.log_scale)).abs() > 1e-3
+    assert replace(TINY_CLIP).noise == 0                                # none unless asked for
+
+
+def test_captions_as_numbers_are_read_as_their_words(toy):
+    ours, theirs = toy.encode_ids(toy.tokenizer(TOY).int()), toy.encode_text(TOY)
+    for name in ("embed", "tokens", "mask"):
+        assert torch.equal(getattr(ours, name), getattr(theirs, name))

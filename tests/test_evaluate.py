@@ -10,6 +10,8 @@ from minunclip.commands import evaluate, model_card
 from minunclip.common import STAGES, sha256, write_text
 from minunclip.evaluation import Bench, Judge, Share
 from minunclip.evaluation.judge import JudgeConfig
+from minunclip.experiments import PARTS_OF_THE_CARD, scorecard
+from minunclip.manipulations import decode
 from minunclip.scenes import Scenes
 from minunclip.unclip import UnCLIP
 
@@ -34,7 +36,7 @@ def test_groups_and_batches_of_a_bench(bench):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("part", evaluate.PARTS[:-1], ids=lambda part: part.__name__)
+@pytest.mark.parametrize("part", PARTS_OF_THE_CARD[:-1], ids=lambda part: part.__name__)
 def test_every_part_measures_shares(bench, part):
     rows = part(bench)
     assert rows
@@ -48,17 +50,17 @@ def test_a_perfect_judge_scores_one(bench, monkeypatch):
     """With a judge that knows the answers, the table of renders says 1 everywhere."""
     known = iter([Scenes("test", seed=1)[i].scene for i in range(48)])
     monkeypatch.setattr(bench.judge, "read", lambda images: [next(known) for _ in images])
-    (shares,) = evaluate.judge_rows(bench).values()
+    (shares,) = scorecard.judge_rows(bench).values()
     assert {share.value for share in shares.values()} == {1.0} and shares["style"].total == 48
 
 
 @torch.no_grad()
 def test_a_decoder_of_given_embeddings_depends_on_them(cascade):
     z_i = normal(2, 12)
-    first = evaluate.decode(cascade, z_i, ["", "a star"], seed=4)
+    first = decode(cascade, z_i, ["", "a star"], seed=4)
     assert first.shape == (2, 3, 32, 32)
-    assert torch.equal(first, evaluate.decode(cascade, z_i, ["", "a star"], seed=4))
-    assert not torch.allclose(first, evaluate.decode(cascade, -z_i, ["", "a star"], seed=4), atol=1e-3)
+    assert torch.equal(first, decode(cascade, z_i, ["", "a star"], seed=4))
+    assert not torch.allclose(first, decode(cascade, -z_i, ["", "a star"], seed=4), atol=1e-3)
 
 
 def test_the_results_as_a_table_and_as_json():

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from helpers import normal, randomise
 
-from minunclip.evaluation import ABSENT, Judge, heads, labels
+from minunclip.evaluation import ABSENT, Judge, heads, labels, places
 from minunclip.evaluation.judge import SLOTS, JudgeConfig
-from minunclip.scenes import THING_FACTS, Scene, Scenes, Thing
+from minunclip.scenes import THING_FACTS, Scene, Scenes, Thing, nuisance
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +78,18 @@ def test_the_loss_is_small_for_right_answers_and_ignores_absent_things(judge, sc
     truth = labels([*one, *(scene for scene in scenes if len(scene.things) == 3)][: len(one) + 1])
     right = {name: 50 * F.one_hot(truth[name].clamp(min=0), len(values)).float() for name, values in heads().items()}
     images = torch.zeros(len(one) + 1, 3, 32, 32)
-    monkeypatch.setattr(judge, "forward", lambda images: right)
-    assert judge.loss(images, truth) < 1e-6
+    monkeypatch.setattr(judge, "answer", lambda features: right)
+    where = judge.places(images).detach()
+    assert judge.loss(images, truth, where) < 1e-6
     right["kind 2"][: len(one)] = normal(len(one), 8)  # nobody asks about things that are not there
-    assert judge.loss(images, truth) < 1e-6
+    assert judge.loss(images, truth, where) < 1e-6
     right["style"] = right["style"].roll(1, dims=1)
-    assert judge.loss(images, truth) == pytest.approx(50 / len(heads()), rel=1e-4)
+    assert judge.loss(images, truth, where).item() == pytest.approx(50 / len(heads()), rel=1e-4)
+    right["style"] = right["style"].roll(-1, dims=1)
+    beside = where.clone()
+    beside[:, 1:] = torch.nan
+    beside[:, 0, 0] += 0.1                             # a tenth of a side to the right of where it is seen
+    assert judge.loss(images, truth, beside).item() == pytest.approx(10 * 0.1**2 / 2, rel=1e-3)
 
 
 def test_the_loss_of_scenes_without_a_third_thing_is_a_number(judge, scenes):
@@ -91,4 +97,15 @@ def test_the_loss_of_scenes_without_a_third_thing_is_a_number(judge, scenes):
     images, truth = normal(2, 3, 32, 32), labels(one)
     logits = judge(images)
     asked = [F.cross_entropy(logits[name], truth[name]) for name in truth if not name.endswith(("1", "2"))]
-    torch.testing.assert_close(judge.loss(images, truth), sum(asked) / len(heads()))
+    where = places(one)
+    error = (judge.places(images)[:, 0] - where[:, 0]).square().mean()
+    torch.testing.assert_close(judge.loss(images, truth, where), sum(asked) / len(heads()) + 10 * error)
+
+
+def test_the_places_are_those_of_the_poses(scenes):
+    found = places(scenes)
+    assert found.shape == (len(scenes), 3, 2)
+    for row, scene in zip(found, scenes, strict=True):
+        poses, n = nuisance(scene).poses, len(scene.things)
+        assert row[n:].isnan().all()
+        assert row[:n].tolist() == [pytest.approx((pose.x, pose.y)) for pose in poses]

@@ -26,11 +26,11 @@ def render(scene: Scene, side: int = 32, crop: tuple[int, int, int] | None = Non
     canvas, found = Canvas.of(side, crop), nuisance(scene)
     picture = backdrop(scene, found, canvas)
     for thing, pose in zip(scene.things, found.poses, strict=True):
-        add_thing(picture, thing, scene.style, pose, canvas)
+        add_thing(picture, thing, scene.style, pose=pose, canvas=canvas)
     return np.clip(picture, 0, 1).astype(np.float32)
 
 
-def add_thing(picture: ndarray, thing: Thing, style: str, pose: Pose, canvas: Canvas) -> None:
+def add_thing(picture: ndarray, thing: Thing, style: str, *, pose: Pose, canvas: Canvas) -> None:
     """Paint one thing with its soft shadow, in place."""
     near = canvas.window(pose.x, pose.y, 1.5 * pose.radius + 0.1)       # nothing of it shows farther out
     canvas = canvas[near]

@@ -18,8 +18,8 @@ class ARPriorRecipe(CaptionRecipe):
     """The diffusion prior's pictures and captions, as sentences, of which the model often sees a part only (`hide`)."""
 
     profiles = {
-        "cpu": TrainConfig(steps=20000, batch=64, lr=3e-3, ema=0.998),
-        "gpu": TrainConfig(steps=16000, batch=512, lr=3e-3),
+        "cpu": TrainConfig(steps=5000, batch=128, examples=262_144, lr=3e-3, muon=0.02, warmup=100, ema=0.995),
+        "gpu": TrainConfig(steps=8000, batch=512, examples=1_048_576, lr=3e-3, muon=0.02),
     }
 
     def build(self) -> ARPrior:

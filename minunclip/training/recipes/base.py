@@ -61,8 +61,16 @@ class CaptionRecipe(TextRecipe):
     dataset, examples, bank = Scenes("train", ENDLESS, seed=2, counts=CROWDED), Embedded, "captions"
 
     def __init__(self, clip: CLIP):
-        self.clip, self.tokenizer = clip, clip.tokenizer
-        self.empty = clip.tokenizer([""])[0]                            # (context,)
+        self.clip = clip
+
+    @property
+    def tokenizer(self) -> WordTokenizer:
+        return self.clip.tokenizer
+
+    @property
+    def empty(self) -> Tensor:
+        """The caption without words, (context,)."""
+        return self.tokenizer([""])[0]
 
     def ready(self, examples: Captioned) -> Embedded:
         return Embedded(examples.images, examples.ids, encode(self.clip, pixels(examples.images)))

@@ -24,9 +24,15 @@ class ClipRecipe(TextRecipe):
     )  # fmt: skip
     tokenizer = WordTokenizer(config.vocabulary, config.context)
     profiles = {
-        "cpu": TrainConfig(steps=3200, batch=256, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), ema=0.99),
-        "gpu": TrainConfig(steps=8000, batch=1024, lr=1.5e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup=500),
-    }
+        "cpu": TrainConfig(
+            steps=2400, batch=256, examples=196_608, lr=1.5e-3, muon=0.02, weight_decay=0.02, betas=(0.9, 0.98),
+            warmup=100, ema=0.99,
+        ),
+        "gpu": TrainConfig(
+            steps=6000, batch=1024, examples=1_048_576, lr=1.5e-3, muon=0.02, weight_decay=0.02, betas=(0.9, 0.98),
+            warmup=200, ema=0.99,
+        ),
+    }  # fmt: skip
 
     def build(self) -> CLIP:
         return CLIP(self.config)

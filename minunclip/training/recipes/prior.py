@@ -26,8 +26,8 @@ class PriorRecipe(CaptionRecipe):
 
     draws = 4                               # noised z_i of each caption
     profiles = {
-        "cpu": TrainConfig(steps=12000, batch=256, lr=3e-3, ema=0.998),
-        "gpu": TrainConfig(steps=16000, batch=1024, lr=3e-3),
+        "cpu": TrainConfig(steps=3000, batch=256, examples=262_144, lr=3e-3, muon=0.02, warmup=100, ema=0.995),
+        "gpu": TrainConfig(steps=8000, batch=1024, examples=1_048_576, lr=3e-3, muon=0.02),
     }
 
     def build(self) -> DiffusionPrior:
