@@ -76,11 +76,11 @@ TRICKS = {
 }
 
 
-def compare(trick: Trick, minutes: float) -> dict:
+def compare(trick: Trick, minutes: float, clip: str) -> dict:
     """The unseen loss after so many minutes without and with a trick, and when the latter had reached the former's."""
     ways = {}
     for name in ("without", "with"):
-        recipe = recipe_for(trick.stage, CLIP.from_pretrained("scenes") if trick.stage in NEED_CLIP else None)
+        recipe = recipe_for(trick.stage, CLIP.from_pretrained(clip) if trick.stage in NEED_CLIP else None)
         config = recipe.profiles["cpu"]
         config = trick.without(recipe, config) if name == "without" else config
         ways[name] = train(recipe, config, minutes, f"{trick.stage} {name} {trick.has}")
@@ -153,12 +153,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=6.0, help="of each training")
     parser.add_argument("--only", choices=TRICKS, nargs="*", default=list(TRICKS))
+    parser.add_argument("--clip", default="scenes", help="for the priors and the decoder: the shipped one, or a file")
     args = parser.parse_args()
     torch.set_num_threads(1)
     path = FOLDER / "recipes.json"
     rows = json.loads(path.read_text()) if path.is_file() else {}
     for name in args.only:
-        rows[name] = compare(TRICKS[name], args.minutes)
+        rows[name] = compare(TRICKS[name], args.minutes, args.clip)
         write_text(path, json.dumps(rows, indent=1) + "\n")
         write_text(FOLDER / "recipes.md", table({name: rows[name] for name in TRICKS if name in rows},
                                                 machine(torch.device("cpu"))))  # fmt: skip

@@ -12,7 +12,8 @@ from minunclip.experiments.study import Size
 from minunclip.scenes import Scene, Scenes
 
 TINY = Size(singles=6, groups=4, samples=3, guidances=(1, 4), few_guidances=(2,), prior_guidances=(1, 3), draws=5,
-            edits=10, inversions=2, embeddings=40)  # fmt: skip
+            edits=10, inversions=2, embeddings=40,
+            route_steps=2)  # fmt: skip
 FEW = Scenes("test", 24, seed=100)
 
 

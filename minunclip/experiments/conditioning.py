@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,13 +15,10 @@ from .study import Study, all_true
 @torch.no_grad()
 def conditionings(study: Study) -> Tables:
     """Is the prior needed? Captions drawn without z_i, with z_t in its place, and with the prior's (section 5.1)."""
-    cascade, judge, items = study.bench.cascade, study.bench.judge, study.singles
+    cascade, items = study.bench.cascade, study.singles
     captions, side = [item.caption for item in items], cascade.sizes[0]
 
-    def features(batches: Iterable[Tensor]) -> Tensor:
-        return torch.cat([judge.features(images.to(judge.device)).cpu() for images in batches])
-
-    true = features(renders(items[rows], side) for rows in study.batches(len(items)))
+    true = study.features(renders(items[rows], side) for rows in study.batches(len(items)))
     z_t = as_image_embedding(cascade, cascade.encode_text(captions).embed)
     rows = []
     for name, z_i in {"caption only": None, "z_t as z_i": z_t, "full stack": study.embed(captions)}.items():
@@ -31,7 +26,7 @@ def conditionings(study: Study) -> Tables:
             drawn = list(study.pictures(captions, z_i, f"{name}, guidance {g:g}", decoder_guidance=g))
             hits = all_true(items, study.read(drawn))
             rows.append({"decoder sees": name, "guidance": g, "fidelity": Share(int(hits.sum()), len(hits)),
-                         **distance_row(features(drawn), true, study)})  # fmt: skip
+                         **distance_row(study.features(drawn), true, study)})  # fmt: skip
     return {"is the prior needed?": rows}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,12 +31,15 @@ class Size:
     edits: int                              # true pictures that are varied, mixed, changed by words and written on
     inversions: int                         # true pictures that are inverted with many steps
     embeddings: int                         # of training pictures, whose principal components are looked for
+    route_steps: int                        # of training the two routes to z_i that need some
 
 
 FULL = Size(singles=500, groups=100, samples=16, guidances=(1, 2, 3, 5, 8), few_guidances=(1, 2, 4),
-            prior_guidances=(1, 2, 4), draws=100, edits=200, inversions=24, embeddings=4096)  # fmt: skip
+            prior_guidances=(1, 2, 4), draws=100, edits=200, inversions=24, embeddings=4096,
+            route_steps=1500)  # fmt: skip
 QUICK = Size(singles=80, groups=20, samples=8, guidances=(1, 2, 4, 8), few_guidances=(2,),
-             prior_guidances=(1, 2, 4), draws=50, edits=24, inversions=4, embeddings=1024)  # fmt: skip
+             prior_guidances=(1, 2, 4), draws=50, edits=24, inversions=4, embeddings=1024,
+             route_steps=50)  # fmt: skip
 
 VARIETIES = {"diversity": "facts", "style variability": "style"}        # {name in the tables: field of Variety}
 
@@ -121,6 +124,12 @@ class Study:
         """The scenes that the judge sees, in one tensor of pictures (B, 3, S, S) or in several."""
         pictures = pictures.split(500) if isinstance(pictures, Tensor) else pictures
         return [scene for images in pictures for scene in self.bench.read(images)]
+
+    def features(self, batches: Iterable[Tensor]) -> Tensor:
+        """What the judge's answers are read from, of batches of pictures: (N, 512), on the CPU."""
+        judge = self.bench.judge
+        with torch.no_grad():
+            return torch.cat([judge.features(images.to(judge.device)).cpu() for images in batches])
 
     # -- true pictures: all (B, 3, S, S) in -1 to 1, on the CPU ----------------------------------------------
 

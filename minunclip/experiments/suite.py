@@ -18,8 +18,10 @@ from .attribute_binding import attribute_binding
 from .conditioning import conditionings, rerank
 from .figures import figures_of
 from .guidance import guidance, prior_guidance
+from .guidance_ways import guidance_ways
 from .probing import inversion, probing
 from .report import page
+from .routes import routes
 from .runner import markdown, run, weight_sums
 from .study import FULL, QUICK, Study
 from .text_diffs import text_diffs
@@ -27,8 +29,8 @@ from .two_priors import two_priors
 from .typographic_attack import typographic_attack
 from .variations import interpolations, variations
 
-PARTS = (guidance, conditionings, rerank, prior_guidance, two_priors, variations, interpolations, text_diffs, probing,
-         attribute_binding, typographic_attack, inversion)  # fmt: skip
+PARTS = (guidance, guidance_ways, conditionings, routes, rerank, prior_guidance, two_priors, variations,
+         interpolations, text_diffs, probing, attribute_binding, typographic_attack, inversion)  # fmt: skip
 
 MEASURED_WITH = ("clip", "decoder", "judge", "prior")  # the stages behind every part: small pictures need no upsampler
 
@@ -57,4 +59,4 @@ def measure(out: Path | None = None, seed: int = 0, quick: bool = False, fresh: 
 
 def stages_of(part: str) -> tuple[str, ...]:
     """The stages that a part's numbers depend on."""
-    return (*MEASURED_WITH, "ar-prior") if part == "two_priors" else MEASURED_WITH
+    return (*MEASURED_WITH, "ar-prior") if part in ("two_priors", "routes") else MEASURED_WITH

@@ -15,7 +15,7 @@ import numpy as np
 
 from .facts import LAYOUTS, Scene
 
-RADIUS = {"small": 0.13, "big": 0.205}
+RADIUS = {"small": 0.14, "big": 0.205}
 # The part of the picture in which each thing of a layout may stand: left, top, right, bottom.
 LEFT, RIGHT, TOP, BOTTOM = (0, 0, 0.5, 1), (0.5, 0, 1, 1), (0, 0, 1, 0.5), (0, 0.5, 1, 1)
 CELLS = {
@@ -82,7 +82,7 @@ def nuisance(scene: Scene) -> Nuisance:
 def _pose(place: tuple[float, float, float], size: str, rng: np.random.Generator) -> Pose:
     brightness, tint = rng.uniform(-0.05, 0.05), rng.uniform(-0.045, 0.045, 3)
     return Pose(
-        *place, rng.uniform(-0.35, 0.35), bool(rng.random() < 0.5), tuple(brightness + tint), Pattern.draw(rng),
+        *place, rng.uniform(-0.3, 0.3), bool(rng.random() < 0.5), tuple(brightness + tint), Pattern.draw(rng),
         rng.uniform(0, 2 * np.pi),
     )  # fmt: skip
 
@@ -92,7 +92,7 @@ def _places(scene: Scene, rng: np.random.Generator) -> list[tuple[float, float, 
     common = rng.uniform(-1, 1)
     places = []
     for thing, (left, top, right, bottom) in zip(scene.things, CELLS[scene.layout], strict=True):
-        radius = RADIUS[thing.size] * rng.uniform(0.9, 1.1)
+        radius = RADIUS[thing.size] * rng.uniform(0.92, 1.08)
         free_x, free_y = (0.8 * max(0.025, (high - low) / 2 - radius) for low, high in ((left, right), (top, bottom)))
         x, y = rng.uniform(-1, 1, 2)
         x = 0.75 * common + 0.2 * x if scene.layout == "column" else x

@@ -39,7 +39,7 @@ def circle(u: ndarray, v: ndarray) -> ndarray:
 
 
 def square(u: ndarray, v: ndarray) -> ndarray:
-    return np.maximum(np.abs(u), np.abs(v)) - 0.8
+    return np.maximum(np.abs(u), np.abs(v)) - 0.84
 
 
 def triangle(u: ndarray, v: ndarray) -> ndarray:

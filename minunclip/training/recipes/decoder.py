@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from ...decoder import Decoder, DecoderConfig
 from ...diffusion import DiffusionConfig
 from ...networks import UNetConfig
+from ...text import Text
 from ..data import Embedded, drop, pixels
 from ..trainer import TrainConfig
 from .base import SIDES, CaptionRecipe, diffusion_loss
@@ -35,10 +38,13 @@ class DecoderRecipe(CaptionRecipe):
         return Decoder(self.config)
 
     def loss(self, model: Decoder, batch: Embedded, rng: torch.Generator) -> Tensor:
-        z_i = self.whiten_z(batch.z_i)
         text, _ = self.read(drop(batch.ids, self.empty, 0.5, rng))
-        z_i = model.with_dropped(z_i, (torch.rand(len(z_i), generator=rng) < 0.1).to(z_i.device))
-        condition = model.condition(z_i, text)
+        return self.diffusion(model, replace(batch, z_i=self.whiten_z(batch.z_i)), text, rng)
+
+    def diffusion(self, model: Decoder, batch: Embedded, text: Text, rng: torch.Generator) -> Tensor:
+        """The loss of pictures, given z_i and captions as the model reads them. One z_i in ten is dropped."""
+        dropped = torch.rand(len(batch), generator=rng) < 0.1
+        condition = model.condition(model.with_dropped(batch.z_i, dropped.to(model.device)), text)
         images = pixels(batch.images)
         return diffusion_loss(model, images, lambda x_t, t: model(x_t, t, condition=condition), rng, noisy=0.5)
 
