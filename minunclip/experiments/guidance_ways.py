@@ -35,7 +35,9 @@ def guidance_ways(study: Study) -> Tables:
                 found = study.measured([seen[i : i + n] for i in range(0, len(seen), n)]).row(study.seed)
                 rows.append({"strengthens": name, "guided": when, "guidance": scale, **found,
                              "colours at the limit": average(at_the_limit(pictures), study.seed)})  # fmt: skip
-    return {"what guidance strengthens": rows}
+    true = study.true_pictures([item.scene for item in study.groups])
+    limit = average(at_the_limit(true), study.seed)
+    return {"what guidance strengthens": rows, "of the true pictures": [{"colours at the limit": limit}]}
 
 
 def at_the_limit(pictures: Tensor):

@@ -11,8 +11,11 @@ from PIL import Image
 from ..common import DATA
 from ..plots import Picture
 from .runner import table_of
+from .signs import signs
 
 RESULTS = DATA / "results" / "paper"
+SIGNS_TOLD = ("Which way each finding of the paper points, and which way it points here. Two numbers within 3% of each "
+              "other count as about the same. The numbers are those of the tables below.")  # fmt: skip
 NONE = "*Not measured yet on this copy.*"
 
 
@@ -36,12 +39,28 @@ SECTIONS = {
         "dropped, as in training. Both are compared where they reach the same fidelity: 0.98, or the highest that "
         "both reach. An effective number from few pictures is too small where much is open, for both and for the "
         "world itself."),
+    "guidance_ways": Section(
+        "What guidance strengthens",
+        "Guidance compares with a decoder that gets neither z_i nor caption (section 2.1).",
+        "The compared prediction may keep z_i, and guidance then strengthens the caption alone; or keep the caption, "
+        "and it strengthens z_i alone. Guidance may also act in a part of the noise levels only (Kynkaanniemi et al. "
+        "2024). Colours at the limit are the share of a picture's numbers that are as large or as small as they may "
+        "be."),
     "conditionings": Section(
         "Is the prior needed?",
         "A decoder that gets the caption alone, or z_t in the place of z_i, draws worse than the full stack (section "
         "5.1).",
         "The same captions, noise and guidance. The distances are to the true pictures, in the judge's features, less "
         "what the small number of pictures adds to a distance."),
+    "routes": Section(
+        "The routes from caption to z_i",
+        "The caption alone and z_t in the place of z_i are worse than the prior's z_i (section 5.1). Later work asks "
+        "whether the prior has to be a diffusion (Patel et al. 2023, ECLIPSE).",
+        "One decoder, the same captions, noise and guidance. Over the gap: z_t moved by the mean difference of "
+        "pictures and captions. Trained with noise: the decoder went on learning from z_i with as much noise as z_t is "
+        "away. Regression: the prior's network, trained to answer with the mean z_i of a caption, near z_t. Fidelity, "
+        "diversity and style variability are measured as above; the distance is to the true pictures, in the judge's "
+        "features."),
     "rerank": Section(
         "The best of several z_i",
         "The prior draws two z_i, and the one nearer to z_t is kept (section 2.2).",
@@ -114,6 +133,8 @@ def page(folder: Path, size: dict, figures: dict[str, dict[str, Picture]]) -> st
         "intervals: for proportions Wilson's, otherwise where the number falls when the captions are drawn anew.",
         "", "",
     ]  # fmt: skip
+    results = {part: content["tables"] for part, content in contents.items()}
+    head += ["## The signs", "", SIGNS_TOLD, "", table_of("which way a finding points", signs(results)), "", ""]
     return "\n".join(head) + "\n".join(section(part, contents[part], figures[part]) for part in figures)
 
 

@@ -67,7 +67,7 @@ def as_tensor(route: Route, captions: list[str]) -> Tensor:
 def all_routes(study: Study) -> Iterator[Route]:
     """From no z_i at all to the diffusion prior."""
     cascade = study.bench.cascade
-    train = Scenes("train", 4096, seed=study.seed + 200)
+    train = Scenes("train", study.size.embeddings, seed=study.seed + 200)
     gap = gap_between(*embeddings(cascade.clip, train, len(train)))
 
     def z_t(move: Tensor | None, captions: list[str]) -> Tensor:
@@ -136,6 +136,7 @@ class NoisyDecoder(DecoderRecipe):
 
     def __init__(self, study: Study):
         super().__init__(study.bench.cascade.clip)
+        self.statistics = study.size.embeddings
         self.start, (z_i, text) = study.bench.cascade.decoder, self.measured
         apart = F.normalize(z_i, dim=1) - F.normalize(text.embed, dim=1)
         self.level = apart.square().mean().sqrt()                       # of a number of the normalised z_i
@@ -156,7 +157,9 @@ class NoisyDecoder(DecoderRecipe):
 
 
 def regression(study: Study) -> DiffusionPrior:
-    return trained("regression", DiffusionPrior, Regression(study.bench.cascade.clip), study)
+    recipe = Regression(study.bench.cascade.clip)
+    recipe.statistics = study.size.embeddings
+    return trained("regression", DiffusionPrior, recipe, study)
 
 
 def noisy_decoder(study: Study) -> Decoder:

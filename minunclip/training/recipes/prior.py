@@ -32,8 +32,9 @@ class PriorRecipe(CaptionRecipe):
 
     def build(self) -> DiffusionPrior:
         """A new prior, which works on whitened z_i from beginning to end."""
+        c = self.clip.config
         prior = DiffusionPrior(PriorConfig(
-            z_width=128, text_width=128, context=32, width=128, layers=4, heads=4,
+            z_width=c.embed_width, text_width=c.text_width, context=c.context, width=128, layers=4, heads=4,
             diffusion=DiffusionConfig(target="x0", clip=5.0),
         ))  # fmt: skip
         prior.mean.copy_(self.whiten_z.mean[None])
