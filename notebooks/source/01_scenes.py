@@ -25,8 +25,8 @@ from minunclip.course import checks
 from minunclip.evaluation import ABSENT, Judge, entropy, fidelity, heads, judge_accuracy, labels, same_facts
 from minunclip.scenes import (BACKGROUNDS, COLOURS, HELD_OUT, KINDS, LAYOUTS, SIZES, STYLES, VOCABULARY, Scene, Scenes,
                               Statement, Thing, circle, describe, draw_scene, render, star, to_tensor)
-from minunclip.training import Trainer, batches, collate
-from minunclip.training.recipes import JudgeRecipe
+from minunclip.training import Trainer, batches, pixels
+from minunclip.training.recipes import ClipRecipe, JudgeRecipe
 
 # %%
 train_set = Scenes("train")
@@ -349,14 +349,16 @@ held_out = [Scenes("held-out")[i] for i in range(6)]
 plots.show([item.image(128) for item in held_out], [item.caption for item in held_out], columns=6)
 
 # %% [markdown]
-# For training, PyTorch's `DataLoader` puts items together into batches. `collate` stacks their pictures into one
-# tensor and keeps captions and scenes as lists. Networks like numbers around zero, so colours go from -1 to 1.
+# For training, PyTorch's `DataLoader` puts items together into batches. A recipe knows what its stage asks of them: that
+# of CLIP stacks pictures, as bytes, which need little room, and writes captions as numbers. Networks like numbers
+# around zero, so `pixels` makes of the bytes colours from -1 to 1.
 
 # %% tags=["nbval-check-output"]
-batch = next(iter(DataLoader(train_set, batch_size=64, collate_fn=collate)))
+batch = next(iter(DataLoader(train_set, batch_size=64, collate_fn=ClipRecipe().collate)))
+colours = pixels(batch.images)
 print("pictures:", tuple(batch.images.shape), batch.images.dtype)
-print(f"colours from {batch.images.min():.1f} to {batch.images.max():.1f}")
-print("captions:", len(batch.captions), "of them, the first one:", batch.captions[0])
+print(f"colours from {colours.min():.1f} to {colours.max():.1f}")
+print("captions:", tuple(batch.ids.shape), "the first one:", *(f"{n}" for n in batch.ids[0].tolist() if n))
 
 # %% [markdown]
 # ## 5. Fidelity and diversity

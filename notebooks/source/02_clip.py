@@ -24,10 +24,10 @@ from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.course.widgets.clip import SimilarityExplorer, similarity_grid
 from minunclip.embeddings import PCA
-from minunclip.evaluation import Share, labels, zero_shot
+from minunclip.evaluation import Share, labels, renders, zero_shot
 from minunclip.networks import Attention, Block, causal_mask, timestep_embedding
 from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, draw_thing, phrase, render, to_tensor
-from minunclip.training import TrainConfig, Trainer, batches, collate
+from minunclip.training import TrainConfig, Trainer, batches
 from minunclip.training.recipes import ClipRecipe
 
 # %%
@@ -657,7 +657,7 @@ def alone(split):
 
 def right(clip, items, template):
     prompts = [template.format(kind) for kind in KINDS]
-    z_i, z_t = clip.encode_image(collate(items).images), clip.encode_text(prompts).embed
+    z_i, z_t = clip.encode_image(renders(items, 32)), clip.encode_text(prompts).embed
     chosen = checks.zero_shot_choice.reference(z_i, z_t)
     return Share(sum(KINDS[n] == item.scene.things[0].kind for n, item in zip(chosen, items, strict=True)), len(items))
 
@@ -675,7 +675,7 @@ for split in ("test", "held-out"):
 
 # %%
 album = [Scenes("test", seed=6)[i] for i in range(400)]
-album_images = collate(album).images
+album_images = renders(album, 32)
 album_z = {name: clip.encode_image(album_images) for name, clip in models.items()}
 wish = "a crayon drawing of a yellow thing at night"
 cosine = finished.similarity(album_z["finished"], finished.encode_text([wish]).embed)[:, 0]
@@ -760,7 +760,7 @@ def clear(scene):
     return len(scene.things) == len(kinds) == len(colours) == 2
 
 pairs = [item for item in (Scenes("test", seed=7)[i] for i in range(1000)) if clear(item.scene)][:200]
-z_pairs = {name: F.normalize(clip.encode_image(collate(pairs).images), dim=1) for name, clip in models.items()}
+z_pairs = {name: F.normalize(clip.encode_image(renders(pairs, 32)), dim=1) for name, clip in models.items()}
 print(len(pairs), "pictures with two things that differ in kind and colour")
 
 # %%

@@ -21,13 +21,13 @@ from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.course.widgets.prior import PriorExplorer, fit, prior_grid, variety
 from minunclip.diffusion import ddim, generators, last, noise_stream
-from minunclip.evaluation import Judge, Share, complete, fidelity, inside
+from minunclip.evaluation import Judge, Share, complete, fidelity, inside, renders
 from minunclip.manipulations import as_image_embedding, decode
 from minunclip.networks import timestep_embedding
 from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.scenes import Scenes, Statement, Thing, render, to_tensor
 from minunclip.text import Text
-from minunclip.training import Trainer, batches, collate
+from minunclip.training import Trainer, batches
 from minunclip.training.recipes import PriorRecipe
 from minunclip.unclip import best_of
 
@@ -117,7 +117,7 @@ print(f"cosine of the middle of them all and the caption: {clip.similarity(middl
 # %%
 def pairs(split, seed, count):
     items = [Scenes(split, seed=seed)[i] for i in range(count)]
-    return items, clip.encode_image(collate(items).images), clip.encode_text([item.caption for item in items])
+    return items, clip.encode_image(renders(items, 32)), clip.encode_text([item.caption for item in items])
 
 _, known_i, known_text = pairs("train", 40, 1024)
 items, z_i, text = pairs("test", 41, 240)
@@ -151,7 +151,7 @@ print("pictures and pictures:", told_apart(known_i[:half], known_i[half:], z_i[:
 
 # %%
 four = [1, 5, 9, 13]                              # four of the unseen pairs
-truth = collate([items[i] for i in four]).images
+truth = renders([items[i] for i in four], 32)
 drawn = [*pictures_of(z_i[four]), *pictures_of(as_image_embedding(cascade, z_t[four]))]
 names = ["the true picture"] * 4 + ["from its z_i"] * 4 + ["from the caption's z_t"] * 4
 plots.show([*truth, *drawn], names, columns=4, side=112, seed=0)
@@ -487,17 +487,17 @@ plots.curves({"spread of z_i": (range(1, width + 1), spread.tolist()), "spread o
 # The first axes are far larger than the noise, the last ones far smaller. *Whitening* brings them to one size: subtract
 # each axis's mean, divide by its spread. But the last axes hardly vary at all. Divided by their tiny spread they would
 # count as much as the others, and the network would spend most of its loss on them. So the variance gets a *floor*
-# before its root is taken, a small part of the largest variance. Not too large a part, for narrow axes tell something
-# too, such as which of two things has which colour:
+# before its root is taken. How high? This CLIP was trained with noise on $z_i$, so what varies less than that noise says
+# nothing that it was taught to say (`clip.config.noise`, as a share of the typical length $\ell$ of a $z_i$):
 #
-# $$\text{spread}_d = \sqrt{\text{var}_d + 10^{-5} \cdot \max_k \text{var}_k}$$
+# $$\text{spread}_d = \sqrt{\text{var}_d + (\text{noise} \cdot \ell)^2}, \qquad \ell^2 = \text{mean of } |z_i|^2$$
 #
 # ### Exercise 4: Centre and spread · ●○○ easy · 4 minutes
 #
-# For embeddings (N, D) and a floor such as 1e-5, return the mean and the spread of each axis, (D,) each.
+# For embeddings (N, D) and a noise such as 0.02, return the mean and the spread of each axis, (D,) each.
 
 # %% tags=["exercise"]
-def centre_and_spread(z_i: torch.Tensor, floor: float) -> tuple[torch.Tensor, torch.Tensor]:
+def centre_and_spread(z_i: torch.Tensor, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
     raise NotImplementedError
 
 # %%
@@ -506,29 +506,29 @@ checks.centre_and_spread(centre_and_spread)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `z_i.var(dim=0)` has the variance of each axis. Its largest number is `.max()`.
+# `z_i.var(dim=0)` has the variance of each axis. `z_i.square().sum(dim=1)` are the squared lengths.
 #
 # </details>
 #
 # <details><summary>Solution</summary>
 #
 # ```python
-# def centre_and_spread(z_i: torch.Tensor, floor: float) -> tuple[torch.Tensor, torch.Tensor]:
-#     variance = z_i.var(dim=0)
-#     return z_i.mean(dim=0), (variance + floor * variance.max()).sqrt()
+# def centre_and_spread(z_i: torch.Tensor, noise: float) -> tuple[torch.Tensor, torch.Tensor]:
+#     length = z_i.square().sum(dim=1).mean().sqrt()
+#     return z_i.mean(dim=0), (z_i.var(dim=0) + (noise * length) ** 2).sqrt()
 # ```
 #
 # </details>
 #
 # What a network pays that knows nothing and always answers with the mean is then the mean square of the whitened
-# numbers. How much of it goes to the sixteen longest axes, with a high floor, with ours and with none?
+# numbers. How much of it goes to the sixteen longest axes, with a high floor, with ours and with hardly any?
 
 # %%
-for floor in (1e-3, 1e-5, 0.0):
-    mean, std = checks.centre_and_spread.reference(known_i, floor)
+for noise in (0.1, clip.config.noise, 1e-4):
+    mean, std = checks.centre_and_spread.reference(known_i, noise)
     squares = ((known_i - mean) / std).square().mean(dim=0)
     share = squares[:16].sum() / squares.sum()
-    print(f"floor {floor:g}: knowing nothing costs {squares.mean():.3f}, of which {share:.0%} for the first 16 axes")
+    print(f"noise {noise:g}: knowing nothing costs {squares.mean():.3f}, of which {share:.0%} for the first 16 axes")
 
 # %% [markdown]
 # The paper multiplies its embeddings by 17.2 instead (Appendix C), "to match the empirical variance of RGB pixel values
@@ -556,7 +556,7 @@ def drawn_at(shift, scale, count=400, steps=15):
     return last(ddim(prior.diffusion, network, [], steps, x_T=x_T)) / scale + shift
 
 # %%
-mean, std = checks.centre_and_spread.reference(known_i, 1e-5)
+mean, std = checks.centre_and_spread.reference(known_i, clip.config.noise)
 length = known_i.norm(dim=1).mean()
 sizes = {"whitened": (mean, 1 / std), "raw": (0, torch.ones(width)), "raw, 10 times": (0, torch.full((width,), 10.0)),
          "length 1": (0, torch.full((width,), 1 / length))}  # fmt: skip
@@ -710,7 +710,7 @@ plots.curves(lines, "t (the run goes from right to left)", "cosine of the estima
 chosen = [2, 6, 10, 14]
 ways = {"the true z_i": z_i, "the finished prior": z_prior, "your prior": z_yours, "the matrix": guess,
         "z_t as z_i": as_image_embedding(cascade, z_t)}  # fmt: skip
-truth, columns = collate([items[i] for i in chosen]).images, len(ways) + 1
+truth, columns = renders([items[i] for i in chosen], 32), len(ways) + 1
 by_way = [pictures_of(z[chosen]) for z in ways.values()]
 plots.show([image for images in zip(truth, *by_way, strict=True) for image in images],
            ["the render", *ways] * 4, columns=columns, side=104, seed=0)  # fmt: skip

@@ -23,12 +23,12 @@ from minunclip.course import checks
 from minunclip.course.widgets.prior import PriorExplorer, fit, prior_grid, variety
 from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.embeddings import PCA
-from minunclip.evaluation import Judge, Share, fidelity, inside
+from minunclip.evaluation import Judge, Share, fidelity, inside, renders
 from minunclip.experiments import pair_of
 from minunclip.networks import causal_mask
 from minunclip.plots import Panel, plane
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
-from minunclip.training import Trainer, batches, collate
+from minunclip.training import Trainer, batches
 from minunclip.training.recipes.ar_prior import ARPriorRecipe, hide
 from minunclip.unclip import UnCLIP, best_of
 
@@ -160,7 +160,7 @@ checks.components_needed(components_needed)
 # %%
 def pairs(split, seed, count):
     items = [Scenes(split, seed=seed)[i] for i in range(count)]
-    return items, clip.encode_image(collate(items).images), clip.encode_text([item.caption for item in items])
+    return items, clip.encode_image(renders(items, 32)), clip.encode_text([item.caption for item in items])
 
 _, known_i, known_text = pairs("train", 40, 1024)
 items, z_i, text = pairs("test", 41, 150)
@@ -746,7 +746,7 @@ for name, z in {"unseen pictures": z_i, **rivals}.items():
 
 # %%
 chosen = [2, 6, 10, 14]
-truth = collate([items[i] for i in chosen]).images
+truth = renders([items[i] for i in chosen], 32)
 by_way = [pictures_of(z[chosen]) for z in rivals.values()]
 plots.show([image for images in zip(truth, *by_way, strict=True) for image in images], ["the render", *rivals] * 4,
            columns=1 + len(rivals), side=104, seed=0)  # fmt: skip

@@ -31,7 +31,7 @@ from minunclip.embeddings import Whitening, centre_and_spread
 from minunclip.evaluation import Judge, same_facts
 from minunclip.networks import AttentionBlock, ResBlock, UNet, UNetConfig, timestep_embedding
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
-from minunclip.training import TrainConfig, Trainer, batches, drop, encode
+from minunclip.training import TrainConfig, Trainer, batches, drop, encode, pixels
 from minunclip.training.recipes import DecoderRecipe, random_timesteps
 
 # %%
@@ -573,7 +573,7 @@ plots.curves({fact: (range(1, len(line) + 1), line) for fact, line in covered.it
 # what comes out is decided by the first axes, before and after?
 
 # %%
-mean, std = centre_and_spread(many)
+mean, std = centre_and_spread(many, clip.config.noise)
 variances = {"z_i as it is": many.var(dim=0), "whitened": ((many - mean) / std).var(dim=0)}
 lines = {name: (v.cumsum(0) / v.sum()).tolist() for name, v in variances.items()}
 plots.curves({name: (range(1, len(line) + 1), line) for name, line in lines.items()}, "so many axes",
@@ -763,8 +763,8 @@ print("equal to the library's loss")
 # the paper drops $z_i$ 10% of the time and the caption 50% of the time. What is left, in 10,000 draws?
 
 # %%
-captions = drop(["a star"] * 10_000, 0.5, g)
-lost_z, lost_text = torch.rand(10_000, generator=g) < 0.1, torch.tensor([not caption for caption in captions])
+ids, empty = clip.tokenizer(["a star"]).expand(10_000, -1), clip.tokenizer([""])[0]
+lost_z, lost_text = torch.rand(10_000, generator=g) < 0.1, (drop(ids, empty, 0.5, g) == empty).all(dim=1)
 for name, case in {"z_i and the caption": ~lost_z & ~lost_text, "z_i alone": ~lost_z & lost_text,
                    "the caption alone": lost_z & ~lost_text, "nothing": lost_z & lost_text}.items():  # fmt: skip
     print(f"{name:20} {case.float().mean():.1%}")
@@ -783,17 +783,18 @@ model = recipe.build().to(device)
 config = {"cpu": TrainConfig(steps=100, batch=32, lr=2e-3, warmup=20, ema=0.98),
           "gpu": recipe.profiles["gpu"]}[profile]  # fmt: skip
 batch = next(batches(recipe, config)(0))
-plots.show(batch.images[:8], columns=8, side=96, title="from the first batch")
+plots.show(pixels(batch.images[:8]), columns=8, side=96, title="from the first batch")
 
 # %%
 def loss_by_hand(model, batch, rng):
-    z = recipe.whiten_z(encode(clip, batch.images))
-    text, _ = recipe.read(drop(batch.captions, 0.5, rng))                      # encoded, and whitened as well
+    images = pixels(batch.images)
+    text, _ = recipe.read(drop(batch.ids, recipe.empty, 0.5, rng))             # encoded, and whitened
+    z = recipe.whiten_z(batch.z_i)                                             # CLIP's of these pictures
     lost = (torch.rand(len(z), generator=rng) < 0.1).to(device)
     z = torch.where(lost[:, None], model.null_z, z)
     t = random_timesteps(len(z), 1000, rng, noisy=0.5).to(device)
-    eps = torch.randn(batch.images.shape, generator=rng).to(device)
-    return model.diffusion.loss(lambda x_t, t: model(x_t, t, z, text), batch.images.to(device), t, eps).mean()
+    eps = torch.randn(images.shape, generator=rng).to(device)
+    return model.diffusion.loss(lambda x_t, t: model(x_t, t, z, text), images.to(device), t, eps).mean()
 
 ours, theirs = (loss(model, batch, torch.Generator().manual_seed(1)) for loss in (loss_by_hand, recipe.loss))
 torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)

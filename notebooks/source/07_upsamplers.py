@@ -23,7 +23,7 @@ from minunclip.diffusion import ddim, generators, noise_stream
 from minunclip.evaluation import Judge, psnr, same_facts
 from minunclip.plots import small as fewer_bytes
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
-from minunclip.training import TrainConfig, Trainer, batches, degrade
+from minunclip.training import TrainConfig, Trainer, batches, degrade, pixels
 from minunclip.training.recipes import UpsamplerRecipe, diffusion_loss
 from minunclip.upsampler import upsample
 
@@ -379,7 +379,8 @@ print(f"mean difference along the border {difference[0].mean():.3f}, in the midd
 recipe = UpsamplerRecipe(1)
 config = {"cpu": TrainConfig(steps=200, batch=32, lr=2e-3, warmup=20, ema=0.98),
           "gpu": recipe.profiles["gpu"]}[profile]  # fmt: skip
-crops, small_crops = next(batches(recipe, config)(0))
+batch = next(batches(recipe, config)(0))
+crops, small_crops = pixels(batch.high), pixels(batch.low)
 names = [f"{image.shape[1]} x {image.shape[2]}" for images in (small_crops, crops) for image in images[:6]]
 plots.show([*small_crops[:6], *crops[:6]], names, columns=6, side=104)
 
@@ -480,7 +481,7 @@ def answers(model, low, x_t, t):
 
 def go_on(spoil):
     def loss(model, batch, rng):
-        high, low = batch
+        high, low = pixels(batch.high), pixels(batch.low)
         return diffusion_loss(model, high, partial(answers, model, spoil(low, rng).to(device)), rng)
 
     with torch.enable_grad():

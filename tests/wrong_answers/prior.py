@@ -77,24 +77,36 @@ def absolute(network, x_0, t, eps, alphas_bar):
     return (network(noised(x_0, t, eps, alphas_bar), t) - x_0).abs().mean(dim=1)
 
 
-def no_floor(z_i, floor):
+def no_floor(z_i, noise):
     return z_i.mean(dim=0), z_i.std(dim=0)
 
 
-def floor_on_the_spread(z_i, floor):
-    return z_i.mean(dim=0), z_i.std(dim=0) + floor * z_i.std(dim=0).max()
+def floor_of(z_i, noise):
+    return noise**2 * z_i.square().sum(dim=1).mean()
 
 
-def root_forgotten(z_i, floor):
-    return z_i.mean(dim=0), z_i.var(dim=0) + floor * z_i.var(dim=0).max()
+def floor_on_the_spread(z_i, noise):
+    return z_i.mean(dim=0), z_i.std(dim=0) + floor_of(z_i, noise).sqrt()
 
 
-def one_for_all(z_i, floor):
+def root_forgotten(z_i, noise):
+    return z_i.mean(dim=0), z_i.var(dim=0) + floor_of(z_i, noise)
+
+
+def one_for_all(z_i, noise):
     return z_i.mean(), z_i.std()
 
 
-def absolute_floor(z_i, floor):
-    return z_i.mean(dim=0), (z_i.var(dim=0) + floor).sqrt()
+def absolute_floor(z_i, noise):
+    return z_i.mean(dim=0), (z_i.var(dim=0) + noise**2).sqrt()
+
+
+def noise_not_squared(z_i, noise):
+    return z_i.mean(dim=0), (z_i.var(dim=0) + noise * z_i.square().sum(dim=1).mean()).sqrt()
+
+
+def length_without_the_mean(z_i, noise):
+    return z_i.mean(dim=0), (z_i.var(dim=0) + noise**2 * z_i.var(dim=0).sum()).sqrt()
 
 
 def largest_dot_product(z_i, z_t, n):
@@ -135,6 +147,7 @@ WRONG = {
     "prior_sequence": [positions_without_a_gap, time_last, query_forgotten, positions_forgotten],
     "prior_mask": [padding_seen, ahead_seen, padding_is_blind, not_itself, caption_only],
     "prior_loss": [compared_with_the_noise, nothing_noised, mean_of_the_batch, summed, absolute],
-    "centre_and_spread": [no_floor, floor_on_the_spread, root_forgotten, one_for_all, absolute_floor],
+    "centre_and_spread": [no_floor, floor_on_the_spread, root_forgotten, one_for_all, absolute_floor,
+                          noise_not_squared, length_without_the_mean],
     "keep_best": [largest_dot_product, candidates_apart, the_first, the_mean, the_worst, best_of_all, normalised],
 }

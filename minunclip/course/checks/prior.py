@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ... import embeddings as library
 from ...diffusion import cosine_betas
 from ...networks import causal_mask
 from ...unclip import best_of
@@ -86,18 +87,17 @@ def _noised(x_0: Tensor, t: Tensor, eps: Tensor, alphas_bar: Tensor) -> Tensor:
 
 
 @exercise(lambda: [
-    (torch.tensor([[1.0, 5.0], [3.0, 5.0]]), 0.5), (3 + normal(50, 4) * torch.tensor([4.0, 2.0, 0.1, 0.0]), 0.001),
+    (torch.tensor([[1.0, 5.0], [3.0, 5.0]]), 0.5), (3 + normal(50, 4) * torch.tensor([4.0, 2.0, 0.1, 0.0]), 0.02),
     (normal(20, 3, seed=1), 0.0),
 ], rules={
-    "the floor is added to each variance, before the root": lambda found, z_i, floor: torch.allclose(
-        found[1] ** 2 - z_i.var(dim=0), floor * z_i.var(dim=0).max(), atol=1e-4),
-    "each axis has a mean of its own": lambda found, z_i, floor: found[0].shape == z_i.shape[1:],
+    "the floor is added to each variance, before the root": lambda found, z_i, noise: torch.allclose(
+        found[1] ** 2 - z_i.var(dim=0), noise**2 * z_i.square().sum(dim=1).mean(), atol=1e-4),
+    "each axis has a mean of its own": lambda found, z_i, noise: found[0].shape == z_i.shape[1:],
 })  # fmt: skip
-def centre_and_spread(z_i: Tensor, floor: float) -> tuple[Tensor, Tensor]:
-    """The mean and the spread of each axis, (D,) and (D,), of embeddings (N, D): the root of the variance plus `floor`
-    times the largest variance of all axes."""
-    variance = z_i.var(dim=0)
-    return z_i.mean(dim=0), (variance + floor * variance.max()).sqrt()
+def centre_and_spread(z_i: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+    """The mean and the spread of each axis, (D,) and (D,), of embeddings (N, D): the root of the variance plus the
+    square of `noise` times the mean square of the lengths."""
+    return library.centre_and_spread(z_i, noise)
 
 
 def _candidates() -> list[tuple]:
