@@ -349,9 +349,9 @@ held_out = [Scenes("held-out")[i] for i in range(6)]
 plots.show([item.image(128) for item in held_out], [item.caption for item in held_out], columns=6)
 
 # %% [markdown]
-# For training, PyTorch's `DataLoader` puts items together into batches. A recipe knows what its stage asks of them: that
-# of CLIP stacks pictures, as bytes, which need little room, and writes captions as numbers. Networks like numbers
-# around zero, so `pixels` makes of the bytes colours from -1 to 1.
+# For training, PyTorch's `DataLoader` puts items together into batches. A recipe knows what its stage asks of them:
+# that of CLIP stacks pictures, as bytes, which need little room, and writes captions as numbers. Networks like
+# numbers around zero, so `pixels` makes of the bytes colours from -1 to 1.
 
 # %% tags=["nbval-check-output"]
 batch = next(iter(DataLoader(train_set, batch_size=64, collate_fn=ClipRecipe().collate)))

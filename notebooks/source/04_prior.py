@@ -487,8 +487,8 @@ plots.curves({"spread of z_i": (range(1, width + 1), spread.tolist()), "spread o
 # The first axes are far larger than the noise, the last ones far smaller. *Whitening* brings them to one size: subtract
 # each axis's mean, divide by its spread. But the last axes hardly vary at all. Divided by their tiny spread they would
 # count as much as the others, and the network would spend most of its loss on them. So the variance gets a *floor*
-# before its root is taken. How high? This CLIP was trained with noise on $z_i$, so what varies less than that noise says
-# nothing that it was taught to say (`clip.config.noise`, as a share of the typical length $\ell$ of a $z_i$):
+# before its root is taken. How high? This CLIP was trained with noise on $z_i$, so what varies less than that noise
+# says nothing that it was taught to say (`clip.config.noise`, as a share of the typical length $\ell$ of a $z_i$):
 #
 # $$\text{spread}_d = \sqrt{\text{var}_d + (\text{noise} \cdot \ell)^2}, \qquad \ell^2 = \text{mean of } |z_i|^2$$
 #
