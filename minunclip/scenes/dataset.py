@@ -106,8 +106,8 @@ def change(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def _change_one(scene: Scene, rng: np.random.Generator) -> Scene:
-    """A fact drawn anew, half of the time a kind; by chance it may stay as it was."""
-    fact = rng.choice(("background", "style", "kind", "kind", "kind", "kind", "colour", "size"))
+    """A fact drawn anew, most often a kind, then a style; by chance it may stay as it was."""
+    fact = rng.choice(("background", "style", "style", "kind", "kind", "kind", "colour", "size"))
     n = int(rng.integers(len(scene.things))) if fact in THING_FACTS else 0
     return with_fact(scene, fact, pick(rng, FACTS[fact]), n)
 

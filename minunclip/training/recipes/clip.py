@@ -18,7 +18,7 @@ class ClipRecipe(TextRecipe):
 
     dataset, family, bank = Scenes("train", ENDLESS, siblings=4, counts=CROWDED), 4, "clip"
     config = CLIPConfig(
-        embed_width=128, image_size=SIDES[0], patch=8, stem=(48, 96, 160), image_width=160, image_layers=3,
+        embed_width=128, image_size=SIDES[0], patch=8, stem=(48, 48, 96, 96, 160), image_width=160, image_layers=3,
         image_heads=5, text_width=128, text_layers=3, text_heads=4, context=32, vocabulary=VOCABULARY,
         activation="gelu", noise=0.02,
     )  # fmt: skip
