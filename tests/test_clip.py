@@ -133,6 +133,13 @@ def toy() -> CLIP:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("captions", [TOY, TOY[:1], 5 * TOY + ["a moon"]])
+def test_captions_of_like_length_are_read_together_and_come_back_in_order(toy, captions):
+    expected = toy.encode_text(captions).embed
+    torch.testing.assert_close(toy.embed_ids(toy.tokenizer(captions)), expected, **CLOSE)
+
+
+@torch.no_grad()
 def test_later_words_do_not_change_earlier_tokens(toy):
     short, long = toy.encode_text(["a red star"]), toy.encode_text(["a red star above a fish"])
     torch.testing.assert_close(long.tokens[:, :4], short.tokens[:, :4], **CLOSE)  # start, a, red, star

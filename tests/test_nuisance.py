@@ -78,3 +78,8 @@ def test_a_fish_looks_either_way():
     scene = Scene((Thing("fish", "red", "big"),), "alone", "paper", "flat")
     seeds = {nuisance(replace(scene, seed=seed)).poses[0].mirrored: seed for seed in SEEDS}
     assert set(seeds) == {False, True} and "fish" in KINDS
+
+
+def test_every_thing_of_a_layout_has_its_cell():
+    assert CELLS.keys() == LAYOUTS.keys()
+    assert all(len(CELLS[name]) == len(places) for name, places in LAYOUTS.items())

@@ -18,17 +18,20 @@ Written by `minunclip evaluate`. The weights of the `scenes` model: a caption of
 ## What they were trained on
 
 Scenes that the library draws while training (`minunclip.scenes`): one to three things of {kinds} kinds, {colours}
-colours and two sizes, on {backgrounds} backgrounds, in {styles} styles, with captions that say a random part of the
-facts. One caption in ten is kept for testing, and some combinations (`HELD_OUT`) are never drawn for training.
-Nothing was downloaded. The judge saw renders only, never a sample of a model.
+colours and two sizes, on {backgrounds} backgrounds, in {styles} styles, with captions that say a random part of these
+facts. No caption says where in its part of the picture a thing stands, how it is turned, its exact size and tint, or
+how clouds, stars, hills, stripes and dots lie: that is drawn anew for every picture. One caption in ten is kept for
+testing, and some combinations (`HELD_OUT`) are never drawn for training. Nothing was downloaded. The judge saw
+renders only, never a sample of a model.
 
 ## The files
 
+All of them are what `minunclip train all` wrote, from nothing.
+
 {files}
 
-Each file holds its config and its planned training settings in the metadata, and float16 weights: averages over the
-last steps of training, unless a remark above says otherwise. `SHA256.json` lists the sums; a file that does not match
-is refused.
+Each file holds its config and its training settings in the metadata, and float16 weights: averages over the last steps
+of training. `SHA256.json` lists the sums; a file that does not match is refused.
 
 ## What they can do
 
@@ -54,16 +57,13 @@ def model_card(table: str, captions: int, seed: int, *, where: str, folder: Path
 
 
 def file_table(folder: Path) -> str:
-    """One row per weight file, from its own metadata; below, what a file remarks about its training."""
+    """One row per weight file, from its own metadata."""
     lines = ["| stage | command | parameters | steps x batch | minutes, device | SHA-256 |", "| --- " * 6 + "|"]
-    remarks = []
     for stage in STAGES:
         path = folder / f"{stage}.safetensors"
         if path.is_file():
-            metadata, weights = read_weights(path)
-            lines.append(_row(stage, path, metadata, weights))
-            remarks += [f"- {stage}: {metadata['remark']}"] if "remark" in metadata else []
-    return "\n".join([*lines, *([""] if remarks else []), *remarks])
+            lines.append(_row(stage, path, *read_weights(path)))
+    return "\n".join(lines)
 
 
 def _row(stage: str, path: Path, metadata: dict, weights: dict) -> str:

@@ -6,6 +6,7 @@ with the config as JSON in the metadata, so that a file is all one needs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -28,6 +29,12 @@ class Stage(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    @property
+    def fingerprint(self) -> str:
+        """A sum over all weights: two stages of which it is equal compute the same."""
+        weights = (tensor.detach().cpu().contiguous().numpy().tobytes() for tensor in self.state_dict().values())
+        return hashlib.sha256(b"".join(weights)).hexdigest()
 
     def save(self, path: str | Path, **notes: str) -> Path:
         """Write config and weights (float16) to a safetensors file; `notes` join its metadata.

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..clip import contrastive_loss
-from ..common import DATA, read_weights, sha256, weights_folder
+from ..common import DATA, read_weights
 from ..decoder import Decoder
 from ..evaluation import Share, frechet_distance, renders
 from ..manipulations import as_image_embedding, gap_between
@@ -168,9 +167,8 @@ def noisy_decoder(study: Study) -> Decoder:
 
 def trained(name: str, kind: type, recipe: Recipe, study: Study):
     """The model of this recipe, trained if it is not there yet for this CLIP."""
-    path, clip = FOLDER / f"{name}.safetensors", sha256(clip_file())
-    config = replace(recipe.profiles["cpu"], steps=study.size.route_steps)
-    made_for = f"{clip}, {config}"
+    path, config = FOLDER / f"{name}.safetensors", replace(recipe.profiles["cpu"], steps=study.size.route_steps)
+    made_for = f"{study.bench.cascade.clip.fingerprint}, {config}"
     if not path.is_file() or read_weights(path)[0].get("made_for") != made_for:
         torch.manual_seed(study.seed)
         trainer = Trainer(recipe.build().to(study.bench.cascade.device), config)
@@ -179,7 +177,3 @@ def trained(name: str, kind: type, recipe: Recipe, study: Study):
         recipe.finish(trainer.ema)
         trainer.ema.save(path, made_for=made_for)
     return kind.from_pretrained(path, study.bench.cascade.device)
-
-
-def clip_file() -> Path:
-    return weights_folder("scenes") / "clip.safetensors"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .facts import LAYOUTS, Scene
+from .facts import Scene
 
 RADIUS = {"small": 0.14, "big": 0.205}
 # The part of the picture in which each thing of a layout may stand: left, top, right, bottom.
@@ -99,6 +99,3 @@ def _places(scene: Scene, rng: np.random.Generator) -> list[tuple[float, float, 
         y = 0.75 * common + 0.2 * y if scene.layout == "row" else y
         places.append(((left + right) / 2 + free_x * x, (top + bottom) / 2 + free_y * y, radius))
     return places
-
-
-assert {name: len(cells) for name, cells in CELLS.items()} == {name: len(places) for name, places in LAYOUTS.items()}

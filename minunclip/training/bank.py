@@ -67,14 +67,12 @@ class Bank:
     def at(cls, path: Path, recipe, count: int, workers: int | None = None) -> Bank:
         """The bank in this file, which is made first if it is not there or holds something else."""
         source = origin(recipe, count)
-        if path.is_file():
-            metadata, tensors = read_weights(path)
-            if metadata.get("origin") == source:
-                return cls(recipe.examples(**tensors), recipe.family)
-        bank = cls.of(recipe, count, workers)
-        with replacing(path) as temporary:
-            save_file(vars(bank.examples), temporary, {"origin": source})
-        return bank
+        if not (path.is_file() and read_weights(path)[0].get("origin") == source):
+            made = cls.of(recipe, count, workers)
+            with replacing(path) as temporary:
+                save_file(vars(made.examples), temporary, {"origin": source})
+        _, tensors = read_weights(path)                                 # maps the file: read as it is needed
+        return cls(recipe.examples(**tensors), recipe.family)
 
     def batches(self, config: TrainConfig) -> Callable[[int], Iterator]:
         """A loader, first_step -> batches: all families in an order of their own for each pass, drawn from the seed."""
@@ -97,9 +95,10 @@ class Bank:
 def origin(recipe, count: int) -> str:
     """What a bank is made of, in a line: another data set, another CLIP or other code that draws gives another line."""
     code = [path.read_bytes() for path in sorted((PACKAGE / "scenes").glob("*.py"))]
-    clip = [p.detach().cpu().numpy().tobytes() for p in recipe.clip.parameters()] if hasattr(recipe, "clip") else []
-    sum_ = hashlib.sha256(b"".join([*code, *clip])).hexdigest()
-    return f"{count} of {sorted(vars(recipe.dataset).items())}, {type(recipe).__name__}, {recipe.side} px, {sum_}"
+    clip = recipe.clip.fingerprint if hasattr(recipe, "clip") else ""
+    sum_ = hashlib.sha256(b"".join(code)).hexdigest()
+    of = f"{count} of {sorted(vars(recipe.dataset).items())}, {type(recipe).__name__}, {recipe.side} px"
+    return f"{of}, {sum_} {clip}"
 
 
 def shuffled(count: int, seed: int) -> Tensor:
