@@ -26,8 +26,9 @@ class UpsamplerConfig:
     size: int = 256                         # side of the pictures that come out
     low_size: int = 64                      # and of those that go in
     last_step_unet: bool = False            # a second U-Net for the last step, t = 0 (Karlo has one, for sharpness)
-    residual: bool = False                  # predict what the enlarged small picture lacks, not the whole picture:
-                                            # GroupNorm forgets how light a picture is (Kim et al. 2016); target "x0"
+    residual: float = 0.0                   # above 0: predict what the enlarged small picture lacks, in this unit, not
+                                            # the whole picture, for GroupNorm forgets how light a picture is
+                                            # (Kim et al. 2016); target "x0"
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
     def __post_init__(self):
@@ -35,7 +36,7 @@ class UpsamplerConfig:
             raise ValueError(f"UpsamplerConfig: unet.in_channels is {self.unet.in_channels}, but must be 6: "
                              "the noisy picture and the enlarged small one")
         if self.residual and self.diffusion.target != "x0":
-            raise ValueError("UpsamplerConfig: residual=True goes with diffusion.target='x0' only, not with "
+            raise ValueError("UpsamplerConfig: residual goes with diffusion.target='x0' only, not with "
                              f"{self.diffusion.target!r}: only x_0 is like the small picture")
 
 
@@ -69,7 +70,8 @@ class Upsampler(Stage):
         last = self.last_unet is not None and bool((t == 0).all())
         unet = self.last_unet if last else self.unet
         output = unet(torch.cat([x_t, low_res.to(x_t.dtype)], dim=1), t)
-        return output + low_res.to(output.dtype) if self.config.residual else output
+        scale = self.config.residual
+        return low_res.to(output.dtype) + scale * output if scale else output
 
     # -- sampling --------------------------------------------------------------------------------------------
 

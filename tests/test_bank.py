@@ -58,7 +58,7 @@ def test_it_goes_on_where_it_was(first):
 def test_families_stay_together():
     for batch in rows(numbered(40, family=4)):
         assert all(batch[i] % 4 == 0 and batch[i : i + 4] == list(range(batch[i], batch[i] + 4)) for i in (0, 4))
-    assert ClipRecipe.family == ClipRecipe.dataset.siblings == 4
+    assert ClipRecipe.family == ClipRecipe.dataset.siblings == 8
 
 
 def test_too_few_examples_for_a_batch_are_refused():

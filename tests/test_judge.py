@@ -68,7 +68,7 @@ def test_answers_are_read_from_the_features(judge):
     """The features are all that the answers depend on, also of larger pictures."""
     images = normal(3, 3, 64, 64)
     features = judge.features(images)
-    assert features.shape == (3, 512)
+    assert features.shape == (3, JudgeConfig().features)
     torch.testing.assert_close(torch.cat([*judge(images).values()], dim=1), judge.answers(features))
     assert not torch.allclose(features[0], features[1])
 

@@ -49,8 +49,8 @@ def test_only_matrices_between_hidden_layers_are_muons():
     clip = CLIP(ClipRecipe.config)
     names = {id(p): name for name, p in clip.named_parameters()}
     inner = [names[id(p)] for p in inner_matrices(clip)]
-    assert len(inner) == 4 * (clip.config.image_layers + clip.config.text_layers)
-    assert all("transformer.blocks" in name and name.endswith("weight") for name in inner)
+    assert len(inner) == len(clip.config.stem) + 4 * (clip.config.image_layers + clip.config.text_layers)
+    assert all(("transformer.blocks" in name or ".stem." in name) and name.endswith("weight") for name in inner)
     unet = recipe_for("upsampler-1").build()
     names = {id(p): name for name, p in unet.named_parameters()}
     inner = [names[id(p)] for p in inner_matrices(unet)]

@@ -127,11 +127,21 @@ def test_captions_are_dropped_as_often_as_asked():
     assert 0.07 < gone.float().mean() < 0.13 and torch.equal(found[~gone], ids[~gone])
 
 
-def test_an_upsamplers_crops_show_the_same_part():
-    recipe = recipe_for("upsampler-1")
+@pytest.mark.parametrize("stage", ["upsampler-1", "upsampler-2"])
+def test_an_upsamplers_crops_show_the_same_part(stage):
+    recipe = recipe_for(stage)
     crops = recipe.collate([Scenes("train")[i] for i in range(4)])
     high, low = pixels(crops.high), pixels(crops.low)
-    assert high.shape == (4, 3, 32, 32) and low.shape == (4, 3, 8, 8)
-    shrunk = high.unflatten(2, (8, 4)).unflatten(4, (8, 4)).mean(dim=(3, 5))
+    assert high.shape == (4, 3, 64, 64) and low.shape == (4, 3, 16, 16)
+    shrunk = high.unflatten(2, (16, 4)).unflatten(4, (16, 4)).mean(dim=(3, 5))
     error, stranger = (shrunk - low).abs().mean(), (shrunk - low.roll(1, 0)).abs().mean()
     assert error < 0.03 and stranger > 5 * error
+
+
+def test_an_upsampler_looks_where_there_is_something():
+    recipe = recipe_for("upsampler-2")
+    items = [Scenes("train")[i] for i in range(20)]
+    chosen, any_ = (torch.stack([recipe.busiest(item, tries)[2] for item in items]) for tries in (4, 1))
+    x, y, crop = recipe.busiest(items[0])
+    assert torch.equal(crop, items[0].image(recipe.low)[:, y : y + 16, x : x + 16])
+    assert chosen.std(dim=(2, 3)).mean() > 1.3 * any_.std(dim=(2, 3)).mean()

@@ -113,19 +113,19 @@ def test_the_papers_network_runs(paper_1024):
 @torch.no_grad()
 def test_a_residual_upsampler_adds_to_the_enlarged_picture():
     x0 = DiffusionConfig(target="x0")
-    config = UpsamplerConfig(unet=TINY_SR, size=32, low_size=8, residual=True, diffusion=x0)
+    config = UpsamplerConfig(unet=TINY_SR, size=32, low_size=8, residual=0.5, diffusion=x0)
     x_t, low, t = normal(2, 3, 32, 32), pictures(2, 3, 8, 8), torch.tensor([700, 0])
     fresh = Upsampler(config)                           # its last convolution is still zero: nothing to add
     torch.testing.assert_close(fresh(x_t, t, low), upsample(low, 32), atol=0, rtol=0)
-    plain = randomise(Upsampler(replace(config, residual=False)))
+    plain = randomise(Upsampler(replace(config, residual=0.0)))
     fresh.load_state_dict(plain.state_dict())
-    torch.testing.assert_close(fresh(x_t, t, low) - upsample(low, 32), plain(x_t, t, low), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(fresh(x_t, t, low) - upsample(low, 32), 0.5 * plain(x_t, t, low), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("diffusion", [DiffusionConfig(), DiffusionConfig(target="v")])
 def test_a_residual_needs_the_picture_itself_as_target(diffusion):
-    with pytest.raises(ValueError, match="residual=True goes with diffusion.target='x0'"):
-        UpsamplerConfig(unet=TINY_SR, residual=True, diffusion=diffusion)
+    with pytest.raises(ValueError, match="residual goes with diffusion.target='x0'"):
+        UpsamplerConfig(unet=TINY_SR, residual=0.5, diffusion=diffusion)
 
 
 def test_one_network_is_the_default():

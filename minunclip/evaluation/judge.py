@@ -54,6 +54,7 @@ class JudgeConfig:
 
     size: int = 32                          # the side of the pictures that it looks at, a multiple of 8
     width: int = 32                         # of the first convolutions; each halving of the side doubles it
+    features: int = 256                     # numbers from which all answers are read
 
 
 class Judge(Stage):
@@ -70,23 +71,23 @@ class Judge(Stage):
         self.body = nn.Sequential(
             conv(3, w), conv(w, 2 * w, stride=2), conv(2 * w, 2 * w), conv(2 * w, 4 * w, stride=2),
             conv(4 * w, 4 * w), conv(4 * w, 8 * w, stride=2), conv(8 * w, 8 * w),
-            nn.Flatten(), nn.Linear(8 * w * (config.size // 8) ** 2, 512), nn.SiLU(),
+            nn.Flatten(), nn.Linear(8 * w * (config.size // 8) ** 2, config.features), nn.SiLU(),
         )  # fmt: skip
         self.questions = heads()
-        self.answers = nn.Linear(512, sum(len(values) for values in self.questions.values()))
-        self.where = nn.Linear(512, 2 * SLOTS)
+        self.answers = nn.Linear(config.features, sum(len(values) for values in self.questions.values()))
+        self.where = nn.Linear(config.features, 2 * SLOTS)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Pictures (B, 3, size, size) in -1 to 1 -> the logits of every question. Larger pictures are shrunk."""
         return self.answer(self.features(images))
 
     def answer(self, features: Tensor) -> dict[str, Tensor]:
-        """Features (B, 512) -> the logits of every question."""
+        """Features (B, features) -> the logits of every question."""
         sizes = [len(values) for values in self.questions.values()]
         return dict(zip(self.questions, self.answers(features).split(sizes, dim=1), strict=True))
 
     def features(self, images: Tensor) -> Tensor:
-        """Pictures (B, 3, s, s) -> (B, 512), which all answers are read from: for the distances between pictures."""
+        """Pictures (B, 3, s, s) -> (B, features), from which all answers are read; also for distances of pictures."""
         if images.shape[-1] != self.config.size:
             images = F.interpolate(images, self.config.size, mode="area")
         return self.body(images)

@@ -126,7 +126,7 @@ class Study:
         return [scene for images in pictures for scene in self.bench.read(images)]
 
     def features(self, batches: Iterable[Tensor]) -> Tensor:
-        """What the judge's answers are read from, of batches of pictures: (N, 512), on the CPU."""
+        """What the judge's answers are read from, of batches of pictures: (N, features), on the CPU."""
         judge = self.bench.judge
         with torch.no_grad():
             return torch.cat([judge.features(images.to(judge.device)).cpu() for images in batches])

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .captions import CHANCES, describe
+from .captions import CHANCES, THOROUGH, describe
 from .facts import COUNTS, FACTS, THING_FACTS, Scene, Statement, Thing, draw_scene, pick, with_fact
 from .render import render
 
 SPLITS = ("train", "test", "held-out")
 # What twins exchange, and how often: all facts of a thing, that is its place, or one of them.
-EXCHANGES = ((2, tuple(THING_FACTS)), (2, ("colour",)), (1, ("kind",)), (1, ("size",)))
+EXCHANGES = ((4, tuple(THING_FACTS)), (2, ("colour",)), (1, ("kind",)), (1, ("size",)))
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Scenes(Dataset):
         return np.random.default_rng([self.seed, SPLITS.index(self.split), *numbers])
 
     def _captioned(self, scene: Scene, rng: np.random.Generator) -> Item:
-        chances = CHANCES if self.siblings == 1 else CHANCES | {"relation": 1.0}    # else two siblings read alike
+        chances = CHANCES if self.siblings == 1 else THOROUGH
         while True:
             caption, statement = describe(scene, rng, chances)
             if self.split == "held-out" or for_testing(caption) == (self.split == "test"):

@@ -54,6 +54,6 @@ def orthogonal(x: Tensor, steps: int = 5) -> Tensor:
 
 
 def inner_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """The weights between hidden layers: what stands in `blocks`, `down`, `middle` and `up`."""
-    inside = ("blocks.", "down.", "middle.", "up.")
+    """The weights between hidden layers: what stands in `stem`, `body`, `blocks`, `down`, `middle` and `up`."""
+    inside = ("stem.", "body.", "blocks.", "down.", "middle.", "up.")
     return [p for name, p in model.named_parameters() if p.dim() > 1 and any(part in name for part in inside)]

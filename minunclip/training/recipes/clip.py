@@ -14,9 +14,9 @@ from .base import CROWDED, SIDES, TextRecipe
 
 
 class ClipRecipe(TextRecipe):
-    """Contrastive training, every picture among three siblings that differ from it in a fact or two."""
+    """Contrastive training, every picture among seven siblings that differ from it in a fact or two."""
 
-    dataset, family, bank = Scenes("train", ENDLESS, siblings=4, counts=CROWDED), 4, "clip"
+    dataset, family, bank = Scenes("train", ENDLESS, siblings=8, counts=CROWDED), 8, "clip"
     config = CLIPConfig(
         embed_width=128, image_size=SIDES[0], patch=8, stem=(48, 48, 96, 96, 160), image_width=160, image_layers=3,
         image_heads=5, text_width=128, text_layers=3, text_heads=4, context=32, vocabulary=VOCABULARY,
@@ -25,7 +25,7 @@ class ClipRecipe(TextRecipe):
     tokenizer = WordTokenizer(config.vocabulary, config.context)
     profiles = {
         "cpu": TrainConfig(
-            steps=2400, batch=256, examples=196_608, lr=1.5e-3, muon=0.02, weight_decay=0.02, betas=(0.9, 0.98),
+            steps=2400, batch=256, examples=262_144, lr=1.5e-3, muon=0.02, weight_decay=0.02, betas=(0.9, 0.98),
             warmup=100, ema=0.99,
         ),
         "gpu": TrainConfig(

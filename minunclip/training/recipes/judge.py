@@ -29,8 +29,8 @@ class JudgeRecipe(Recipe):
 
     dataset, examples, bank = Scenes("train", ENDLESS, seed=1), Graded, "judge"
     profiles = {
-        "cpu": TrainConfig(steps=2400, batch=128, examples=98_304, lr=1.5e-3, ema=0.995),
-        "gpu": TrainConfig(steps=6000, batch=512, examples=524_288, lr=1.5e-3, ema=0.998),
+        "cpu": TrainConfig(steps=2400, batch=128, examples=98_304, lr=1.5e-3, muon=0.02, warmup=100, ema=0.99),
+        "gpu": TrainConfig(steps=6000, batch=512, examples=524_288, lr=1.5e-3, muon=0.02, ema=0.998),
     }
 
     def build(self) -> Judge:

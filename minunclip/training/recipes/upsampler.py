@@ -28,25 +28,31 @@ class Crops(Examples):
 
 
 class UpsamplerRecipe(Recipe):
-    """Quarter crops of pictures at two sizes; the small one is made a little worse. number: 1 or 2."""
+    """Crops of pictures at two sizes; the small one is made a little worse. number: 1 or 2.
+
+    Most of a picture is smooth, and there is nothing to learn from that: of a few crops the one with the most to see is
+    taken. A few steps draw a picture, all of them while there is far more noise than picture: so most timesteps of
+    training are noisy ones.
+    """
 
     examples = Crops
 
     def __init__(self, number: int):
         self.number, self.bank = number, f"upsampler-{number}"
         self.low, self.side = SIDES[number - 1 : number + 1]
+        self.crop = 16                      # side of the small one
         self.dataset = Scenes("train", ENDLESS, seed=3 + number)
-        batch = 64 if number == 1 else 8
+        shared = {"lr": 1.2e-3, "muon": 0.02, "warmup": 100}
         self.profiles = {
-            "cpu": TrainConfig(steps=4000 if number == 1 else 5000, batch=batch, lr=1.2e-3, ema=0.99),
-            "gpu": TrainConfig(steps=6000, batch=8 * batch, lr=1.2e-3),
+            "cpu": TrainConfig(3000 if number == 1 else 6000, batch=16, examples=32_768, ema=0.99, **shared),
+            "gpu": TrainConfig(8000, batch=128, examples=131_072, ema=0.995, **shared),
         }
         self.config = UpsamplerConfig(
             unet=UNetConfig(
                 in_channels=6, channels=64 if number == 1 else 48, mults=(1, 2), blocks=1, attention=(),
                 groups=16, patch=4,
             ),
-            size=self.side, low_size=self.low, residual=True,
+            size=self.side, low_size=self.low, residual=0.1,
             diffusion=DiffusionConfig(schedule="cosine" if number == 1 else "linear", target="x0"),
         )  # fmt: skip
 
@@ -54,21 +60,28 @@ class UpsamplerRecipe(Recipe):
         return Upsampler(self.config)
 
     def collate(self, items: Sequence[Item]) -> Crops:
-        """The same quarter of each picture at both sizes: (B, 3, side / 4, side / 4), (B, 3, low / 4, low / 4)."""
-        side, factor, high, low = self.low // 4, self.side // self.low, [], []
+        """The same square of each picture at both sizes: (B, 3, 4 crop, 4 crop), (B, 3, crop, crop)."""
+        factor, high, low = self.side // self.low, [], []
         for item in items:
-            x, y = (item.seed // part % (self.low - side + 1) for part in (1, 1000))
-            low.append(item.image(self.low, (x, y, side)))
-            high.append(item.image(self.side, (factor * x, factor * y, factor * side)))
+            x, y, small = self.busiest(item)
+            low.append(small)
+            high.append(item.image(self.side, (factor * x, factor * y, factor * self.crop)))
         return Crops(to_uint8(torch.stack(high)), to_uint8(torch.stack(low)))
+
+    def busiest(self, item: Item, tries: int = 4) -> tuple[int, int, Tensor]:
+        """Of some random squares of the small picture the one with the largest spread: left, top, (3, crop, crop)."""
+        rng = torch.Generator().manual_seed(item.seed)
+        corners = torch.randint(self.low - self.crop + 1, (tries, 2), generator=rng).tolist()
+        crops = [(x, y, item.image(self.low, (x, y, self.crop))) for x, y in corners]
+        return max(crops, key=lambda crop: crop[2].std(dim=(1, 2)).sum().item())
 
     def loss(self, model: Upsampler, batch: Crops, rng: torch.Generator) -> Tensor:
         high, low = pixels(batch.high), pixels(batch.low)
         low = (gaussian_blur if self.number == 1 else degrade_some)(low, rng).to(model.device)
-        return diffusion_loss(model, high, lambda x_t, t: model(x_t, t, low), rng)
+        return diffusion_loss(model, high, lambda x_t, t: model(x_t, t, low), rng, noisy=0.8)
 
 
-def degrade_some(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Half of the pictures degraded, half as they are."""
-    chosen = torch.rand(len(images), 1, 1, 1, generator=rng) < 0.5
+def degrade_some(images: Tensor, rng: torch.Generator, share: float = 0.25) -> Tensor:
+    """A share of the pictures degraded, the others as they are."""
+    chosen = torch.rand(len(images), 1, 1, 1, generator=rng) < share
     return torch.where(chosen, degrade(images, rng), images)
