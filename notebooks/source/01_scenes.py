@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from itertools import islice
-from math import exp, log
+from math import degrees, exp, log
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from minunclip.common import best_device
 from minunclip.course import checks
 from minunclip.evaluation import ABSENT, Judge, entropy, fidelity, heads, judge_accuracy, labels, same_facts
 from minunclip.scenes import (BACKGROUNDS, COLOURS, HELD_OUT, KINDS, LAYOUTS, SIZES, STYLES, VOCABULARY, Scene, Scenes,
-                              Statement, Thing, circle, describe, draw_scene, render, star, to_tensor)
+                              Statement, Thing, circle, describe, draw_scene, nuisance, render, star, to_tensor)
 from minunclip.training import Trainer, batches, pixels
 from minunclip.training.recipes import ClipRecipe, JudgeRecipe
 
@@ -110,12 +110,28 @@ pictures = [picture(example) for example in examples.values()]
 plots.show(pictures, list(examples), columns=5, title="layouts and backgrounds")
 
 # %% [markdown]
-# The last entry of a scene, its `seed`, is no fact. It moves and turns the things a little, so that one list of facts
-# has many pictures:
+# The last entry of a scene, its `seed`, is no fact. It decides all that no caption names, which statisticians call
+# *nuisance*: where in its part of the picture a thing stands, how it is turned, whether it looks left or right, its
+# exact size and tint, how stripes and dots lie, and where clouds, stars and hills are. So one list of facts has many
+# pictures:
 
 # %%
-pictures = {f"seed {n}": picture(replace(scene, seed=n)) for n in range(4)}
-plots.show(list(pictures.values()), list(pictures), title="the same facts, four seeds")
+pictures = {f"seed {n}": picture(replace(scene, seed=n)) for n in range(6)}
+plots.show(list(pictures.values()), list(pictures), columns=6, title="the same facts, six seeds")
+
+# %% [markdown]
+# Here is what two of these seeds decided about the heart. Lengths are shares of the picture's side.
+
+# %%
+for seed in (0, 1):
+    pose = nuisance(replace(scene, seed=seed)).poses[0]
+    side = "mirrored" if pose.mirrored else "not mirrored"
+    turned = f"turned by {degrees(pose.turn):+.0f} degrees"
+    print(f"seed {seed}: x {pose.x:.2f}, y {pose.y:.2f}, radius {pose.radius:.3f}, {turned}, {side}")
+
+# %% [markdown]
+# The paper calls such things the *non-essential details* of a picture (section 3.1). What becomes of them is a question
+# that this course comes back to: CLIP forgets them (notebook 02), and the decoder makes them up anew (notebook 09).
 
 # %% [markdown]
 # Small as this world is, nobody could draw all of it beforehand. With $K$ different things, a layout of $n$ places can
@@ -203,9 +219,9 @@ plots.show(stars, ["centre inside?", "coverage"], title="a star of 24 x 24 pixel
 
 # %% [markdown]
 # Everything in a scene is drawn like this. The library's version of the formula is `Canvas.inside` in
-# [scenes/render.py](../minunclip/scenes/render.py). So the small picture should look like the large one, shrunk. We
+# [scenes/canvas.py](../minunclip/scenes/canvas.py). So the small picture should look like the large one, shrunk. We
 # average each 4 x 4 pixels of the large one and compare with the small one. For scale: how far away is the same scene
-# with another seed, whose things have moved a little? Colours go from -1 to 1.
+# with another seed, whose things have moved? Colours go from -1 to 1.
 
 # %%
 print("          128 pixels, shrunk    another seed")
@@ -667,8 +683,8 @@ for name, image in strange.items():
 plots.show(list(strange.values()), list(strange), title="pictures of no scene")
 
 # %% [markdown]
-# **The world upside down.** In training the things are turned by a few degrees at most. Mirrored top to bottom, the
-# shapes that look different on their heads are taken for others:
+# **The world upside down.** In training the things are turned by 17 degrees at most, and mirrored from left to right
+# only. Mirrored top to bottom, the shapes that look different on their heads are taken for others:
 
 # %%
 mirrored = [scene.things[0].kind for scene in finished.read(images[alone].flip(2))]
@@ -715,7 +731,7 @@ plots.show(before_and_after, [names[0], "the change, 16 times as strong", names[
 #
 # | | |
 # | --- | --- |
-# | a scene | things, layout, background, style; the seed moves things a little and is no fact |
+# | a scene | facts: things, layout, background, style; and nuisance, all that its seed decides and no caption names |
 # | a render | distances to edges, so the same scene can be drawn at any size |
 # | a caption | some of the facts in varied words; what it leaves out is free |
 # | the splits | `train`; `test` with other captions; `held-out` with combinations that training never shows |
