@@ -4,8 +4,8 @@
     python benchmarks/recipes.py --only "clip: Muon"      one of them
 
 Both of a pair start from the same seed, draw the same examples and let their learning rate fall to zero in the given
-time, on one thread. What counts is the loss on examples that neither has seen, of the averaged weights. The table is
-written to data/results/recipes.md; a run of some tricks replaces their rows and keeps the others.
+time, on one thread. What counts is the whole recipe's loss on examples that neither has seen, of the averaged weights.
+The table is written to data/results/recipes.md; a run of some tricks replaces their rows and keeps the others.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import torch
 from tqdm import tqdm
 
 from minunclip.clip import CLIP
 from minunclip.common import DATA, machine, write_text
-from minunclip.training import Bank, Recipe, TrainConfig, Trainer, recipe_for
-from minunclip.training.recipes import NEED_CLIP
+from minunclip.scenes import THOROUGH, Scenes
+from minunclip.training import ENDLESS, Bank, Examples, Recipe, TrainConfig, Trainer, recipe_for
+from minunclip.training.bank import loader
+from minunclip.training.recipes import CROWDED, NEED_CLIP
 
 FOLDER = DATA / "results"
 EXAMPLES = 32_768
@@ -54,6 +57,31 @@ def shallow_stem(recipe: Recipe, config: TrainConfig) -> TrainConfig:
     return config
 
 
+def strangers(recipe: Recipe, config: TrainConfig) -> TrainConfig:
+    recipe.dataset, recipe.family = Scenes("train", ENDLESS, counts=CROWDED, chances=THOROUGH), 1
+    return config
+
+
+def short_captions(recipe: Recipe, config: TrainConfig) -> TrainConfig:
+    recipe.dataset = Scenes("train", ENDLESS, siblings=recipe.family, counts=CROWDED)
+    return config
+
+
+def any_crops(recipe: Recipe, config: TrainConfig) -> TrainConfig:
+    recipe.tries = 1
+    return config
+
+
+def even_timesteps(recipe: Recipe, config: TrainConfig) -> TrainConfig:
+    recipe.noisy = 0.0
+    return config
+
+
+def large_unit(recipe: Recipe, config: TrainConfig) -> TrainConfig:
+    recipe.config = replace(recipe.config, residual=1.0)
+    return config
+
+
 def one_draw(recipe: Recipe, config: TrainConfig) -> TrainConfig:
     recipe.draws = 1
     return config
@@ -67,12 +95,17 @@ TRICKS = {
     "clip: Muon": Trick("clip", "Muon", "AdamW", adamw),
     "clip: stem": Trick("clip", "a stem of five convolutions", "of three", shallow_stem),
     "clip: batch": Trick("clip", "batches of 256", "of 128", half_batch),
+    "clip: families": Trick("clip", "families of eight siblings", "strangers", strangers),
+    "clip: captions": Trick("clip", "captions that say nearly all", "a part of the facts", short_captions),
     "decoder: patch": Trick("decoder", "patches of 4 pixels, 128 channels", "of 2 pixels, 64 channels", small_patches),
     "decoder: Muon": Trick("decoder", "Muon", "AdamW", adamw),
     "prior: Muon": Trick("prior", "Muon", "AdamW", adamw),
     "prior: draws": Trick("prior", "four noised z_i a caption", "one", one_draw),
     "upsampler-1: Muon": Trick("upsampler-1", "Muon", "AdamW", adamw),
     "upsampler-2: Muon": Trick("upsampler-2", "Muon", "AdamW", adamw),
+    "upsampler-2: crops": Trick("upsampler-2", "the busiest of four crops", "any crop", any_crops),
+    "upsampler-2: noise": Trick("upsampler-2", "mostly noisy timesteps", "all alike", even_timesteps),
+    "upsampler-2: unit": Trick("upsampler-2", "what is missing, in units of 0.1", "of 1", large_unit),
 }
 
 
@@ -80,10 +113,11 @@ def compare(trick: Trick, minutes: float, clip: str) -> dict:
     """The unseen loss after so many minutes without and with a trick, and when the latter had reached the former's."""
     ways = {}
     for name in ("without", "with"):
-        recipe = recipe_for(trick.stage, CLIP.from_pretrained(clip) if trick.stage in NEED_CLIP else None)
+        whole, recipe = (recipe_of(trick.stage, clip) for _ in range(2))
         config = recipe.profiles["cpu"]
         config = trick.without(recipe, config) if name == "without" else config
-        ways[name] = train(recipe, config, minutes, f"{trick.stage} {name} {trick.has}")
+        exam = partial(unseen_loss, recipe=whole, unseen=unseen_examples(whole))
+        ways[name] = train(recipe, config, exam, minutes=minutes, name=f"{trick.stage} {name} {trick.has}")
     goal = ways["without"]["loss"]
     reached = next((seconds for seconds, loss in ways["with"]["curve"] if loss <= goal), None)
     return {"stage": trick.stage, "with": trick.has, "without": trick.instead, "minutes": minutes,
@@ -92,10 +126,14 @@ def compare(trick: Trick, minutes: float, clip: str) -> dict:
             "share of the time": None if reached is None else reached / (60 * minutes)}  # fmt: skip
 
 
-def train(recipe: Recipe, config: TrainConfig, minutes: float, name: str) -> dict:
-    """Train for so many minutes; the unseen loss at the end, and its curve over the seconds of training."""
+def recipe_of(stage: str, clip: str) -> Recipe:
+    return recipe_for(stage, CLIP.from_pretrained(clip) if stage in NEED_CLIP else None)
+
+
+def train(recipe: Recipe, config: TrainConfig, exam: Callable, *, minutes: float, name: str) -> dict:
+    """Train for so many minutes; what the exam says at the end, and its curve over the seconds of training."""
     torch.manual_seed(0)
-    bank, unseen = banks(recipe)
+    bank = Bank.of(recipe, EXAMPLES)
     config = replace(config, steps=planned(recipe, config, bank, minutes), warmup=100)
     trainer, curve, spent, last = Trainer(recipe.build(), config), [], 0.0, time.perf_counter()
     with tqdm(total=config.steps, desc=name, leave=False) as bar:
@@ -103,15 +141,16 @@ def train(recipe: Recipe, config: TrainConfig, minutes: float, name: str) -> dic
             spent += time.perf_counter() - last
             bar.update(1)
             if record.step % max(1, config.steps // 20) == 0 or record.step == config.steps:
-                curve.append((spent, unseen_loss(trainer.ema, recipe, unseen, config.batch)))
+                curve.append((spent, exam(trainer.ema)))
             last = time.perf_counter()
     return {"loss": curve[-1][1], "curve": curve, "steps": config.steps, "seconds": spent}
 
 
-def banks(recipe: Recipe) -> tuple[Bank, Bank]:
-    """Examples to train on, and the next ones, which are not trained on."""
-    bank = Bank.of(recipe, EXAMPLES + 1024)
-    return Bank(bank.examples[:EXAMPLES], bank.family), Bank(bank.examples[EXAMPLES:], bank.family)
+def unseen_examples(recipe: Recipe, count: int = 1024) -> Examples:
+    """Examples from far behind those that are trained on."""
+    first = 10 * EXAMPLES
+    parts = [recipe.ready(part) for part in loader(recipe, range(first, first + count), 256, 0)]
+    return type(parts[0])(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(parts[0])))
 
 
 def planned(recipe: Recipe, config: TrainConfig, bank: Bank, minutes: float) -> int:
@@ -124,11 +163,11 @@ def planned(recipe: Recipe, config: TrainConfig, bank: Bank, minutes: float) -> 
 
 
 @torch.no_grad()
-def unseen_loss(model: torch.nn.Module, recipe: Recipe, unseen: Bank, batch: int) -> float:
-    """The loss on unseen examples, always with the same draws."""
+def unseen_loss(model: torch.nn.Module, recipe: Recipe, unseen: Examples) -> float:
+    """The whole recipe's loss on unseen examples, always with the same draws."""
     model.eval()
     rng, size = torch.Generator().manual_seed(1), min(256, len(unseen))
-    losses = [recipe.loss(model, unseen.examples[i : i + size], rng).item() for i in range(0, len(unseen), size)]
+    losses = [recipe.loss(model, unseen[i : i + size], rng).item() for i in range(0, len(unseen), size)]
     model.train()
     return sum(losses) / len(losses)
 

@@ -3,7 +3,7 @@
 May import: common.
 """
 
-from .captions import VOCABULARY, describe, full_statement, phrase, state
+from .captions import THOROUGH, VOCABULARY, describe, full_statement, phrase, state
 from .dataset import Item, Scenes, for_testing, to_tensor
 from .facts import (
     BACKGROUNDS,
@@ -32,7 +32,7 @@ from .shapes import circle, star
 
 __all__ = [
     "BACKGROUNDS", "COLOURS", "FACTS", "HELD_OUT", "Item", "KINDS", "LAYOUTS", "LAYOUT_NAMES", "Nuisance", "Pose",
-    "RELATIONS", "SCENE_FACTS", "SIZES", "STYLES", "Scene", "Scenes", "Statement", "THING_FACTS", "Thing",
+    "RELATIONS", "SCENE_FACTS", "SIZES", "STYLES", "Scene", "Scenes", "Statement", "THING_FACTS", "THOROUGH", "Thing",
     "VOCABULARY", "circle", "describe", "draw_scene", "draw_thing", "for_testing", "full_statement", "nuisance",
     "phrase", "pick", "render", "star", "state", "to_tensor", "with_fact",
 ]  # fmt: skip

@@ -40,7 +40,7 @@ PLAIN_PREFIX = ("", "", "a picture of", "a drawing of")
 
 # How often each fact is said. Kind and colour are what people name first.
 CHANCES = {"kind": 0.92, "colour": 0.88, "size": 0.55, "relation": 0.8, "background": 0.55, "style": 0.55}
-# Siblings are told at greater length: of two that differ in one fact the captions read alike where it is not said.
+# For families of siblings: of two that differ in one fact the captions read alike where it is not said.
 THOROUGH = {"kind": 0.97, "colour": 0.95, "size": 0.85, "relation": 1.0, "background": 0.6, "style": 0.85}
 
 

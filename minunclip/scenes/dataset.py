@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .captions import CHANCES, THOROUGH, describe
+from .captions import CHANCES, describe
 from .facts import COUNTS, FACTS, THING_FACTS, Scene, Statement, Thing, draw_scene, pick, with_fact
 from .render import render
 
@@ -57,17 +57,19 @@ class Scenes(Dataset):
     siblings  items come in families of this size, whose scenes differ in one or two facts only, and each
               second one only in what belongs to which thing: hard negatives for a contrastive loss
     counts    how often a scene has one, two and three things
+    chances   how often a caption says each fact, 0 to 1
     """
 
     def __init__(
         self, split: str = "train", length: int = 1_000_000, seed: int = 0, *, siblings: int = 1,
-        counts: tuple[float, ...] = COUNTS,
+        counts: tuple[float, ...] = COUNTS, chances: dict[str, float] = CHANCES,
     ):  # fmt: skip
         if split not in SPLITS:
             raise ValueError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
         if len(counts) != len(COUNTS) or min(counts) < 0 or abs(sum(counts) - 1) > 1e-6:
             raise ValueError(f"counts is {counts}: give three shares, of one, two and three things, that add up to 1")
-        self.split, self.length, self.seed, self.siblings, self.counts = split, length, seed, siblings, counts
+        self.split, self.length, self.seed = split, length, seed
+        self.siblings, self.counts, self.chances = siblings, counts, chances
 
     def __len__(self) -> int:
         return self.length
@@ -88,9 +90,8 @@ class Scenes(Dataset):
         return np.random.default_rng([self.seed, SPLITS.index(self.split), *numbers])
 
     def _captioned(self, scene: Scene, rng: np.random.Generator) -> Item:
-        chances = CHANCES if self.siblings == 1 else THOROUGH
         while True:
-            caption, statement = describe(scene, rng, chances)
+            caption, statement = describe(scene, rng, self.chances)
             if self.split == "held-out" or for_testing(caption) == (self.split == "test"):
                 return Item(scene, caption, statement)
 

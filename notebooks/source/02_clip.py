@@ -26,7 +26,8 @@ from minunclip.course.widgets.clip import SimilarityExplorer, similarity_grid
 from minunclip.embeddings import PCA
 from minunclip.evaluation import Share, labels, renders, zero_shot
 from minunclip.networks import Attention, Block, causal_mask, timestep_embedding
-from minunclip.scenes import KINDS, Scene, Scenes, Statement, Thing, draw_thing, nuisance, phrase, render, to_tensor
+from minunclip.scenes import (KINDS, THOROUGH, Scene, Scenes, Statement, Thing, draw_thing, nuisance, phrase, render,
+                              to_tensor)
 from minunclip.training import TrainConfig, Trainer, batches
 from minunclip.training.recipes import ClipRecipe
 
@@ -797,7 +798,7 @@ def knowing(items, order):
     return (fits.sum(dim=0).log().mean() + fits.sum(dim=1).log().mean()) / 2
 
 for name, siblings in {"single scenes": 1, "families of eight": 8}.items():
-    batch = [Scenes("train", seed=8, siblings=siblings)[i] for i in range(128)]
+    batch = [Scenes("train", seed=8, siblings=siblings, chances=THOROUGH)[i] for i in range(128)]
     print(f"{name:17} loss of a reader who knows the order {knowing(batch, True):.2f}, who does not "
           f"{knowing(batch, False):.2f}")  # fmt: skip
 
@@ -811,7 +812,7 @@ for name, siblings in {"single scenes": 1, "families of eight": 8}.items():
 # falls when it learns to read:
 
 # %%
-family = [Scenes("train", seed=8, siblings=8)[i] for i in range(32, 40)]
+family = [Scenes("train", seed=8, siblings=8, chances=THOROUGH)[i] for i in range(32, 40)]
 plots.show([item.image(128) for item in family], [item.caption for item in family])
 
 # %% [markdown]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...clip import CLIP, CLIPConfig
-from ...scenes import VOCABULARY, Scenes
+from ...scenes import THOROUGH, VOCABULARY, Scenes
 from ...text import WordTokenizer
 from ..data import ENDLESS, Captioned, embeddings, pixels
 from ..trainer import TrainConfig
@@ -16,7 +16,8 @@ from .base import CROWDED, SIDES, TextRecipe
 class ClipRecipe(TextRecipe):
     """Contrastive training, every picture among seven siblings that differ from it in a fact or two."""
 
-    dataset, family, bank = Scenes("train", ENDLESS, siblings=8, counts=CROWDED), 8, "clip"
+    dataset = Scenes("train", ENDLESS, siblings=8, counts=CROWDED, chances=THOROUGH)
+    family, bank = 8, "clip"
     config = CLIPConfig(
         embed_width=128, image_size=SIDES[0], patch=8, stem=(48, 48, 96, 96, 160), image_width=160, image_layers=3,
         image_heads=5, text_width=128, text_layers=3, text_heads=4, context=32, vocabulary=VOCABULARY,

@@ -36,11 +36,13 @@ class UpsamplerRecipe(Recipe):
     """
 
     examples = Crops
+    crop = 16                               # side of the small one
+    tries = 4                               # crops to choose from
+    noisy = 0.8                             # the share of noisy timesteps
 
     def __init__(self, number: int):
         self.number, self.bank = number, f"upsampler-{number}"
         self.low, self.side = SIDES[number - 1 : number + 1]
-        self.crop = 16                      # side of the small one
         self.dataset = Scenes("train", ENDLESS, seed=3 + number)
         shared = {"lr": 1.2e-3, "muon": 0.02, "warmup": 100}
         self.profiles = {
@@ -68,17 +70,17 @@ class UpsamplerRecipe(Recipe):
             high.append(item.image(self.side, (factor * x, factor * y, factor * self.crop)))
         return Crops(to_uint8(torch.stack(high)), to_uint8(torch.stack(low)))
 
-    def busiest(self, item: Item, tries: int = 4) -> tuple[int, int, Tensor]:
+    def busiest(self, item: Item) -> tuple[int, int, Tensor]:
         """Of some random squares of the small picture the one with the largest spread: left, top, (3, crop, crop)."""
         rng = torch.Generator().manual_seed(item.seed)
-        corners = torch.randint(self.low - self.crop + 1, (tries, 2), generator=rng).tolist()
+        corners = torch.randint(self.low - self.crop + 1, (self.tries, 2), generator=rng).tolist()
         crops = [(x, y, item.image(self.low, (x, y, self.crop))) for x, y in corners]
         return max(crops, key=lambda crop: crop[2].std(dim=(1, 2)).sum().item())
 
     def loss(self, model: Upsampler, batch: Crops, rng: torch.Generator) -> Tensor:
         high, low = pixels(batch.high), pixels(batch.low)
         low = (gaussian_blur if self.number == 1 else degrade_some)(low, rng).to(model.device)
-        return diffusion_loss(model, high, lambda x_t, t: model(x_t, t, low), rng, noisy=0.8)
+        return diffusion_loss(model, high, lambda x_t, t: model(x_t, t, low), rng, noisy=self.noisy)
 
 
 def degrade_some(images: Tensor, rng: torch.Generator, share: float = 0.25) -> Tensor:
