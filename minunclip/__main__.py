@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -76,6 +77,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. A mistake of the user ends with one line on stderr and exit status 2."""
     args = build_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)           # `kill` ends it as Ctrl+C does: nothing runs on
     try:
         return COMMANDS[args.command](args)
     except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as error:

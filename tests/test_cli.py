@@ -1,5 +1,6 @@
 """The command line in this process, on a tiny cascade: pictures, one-line errors, and no file left behind."""
 
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -170,9 +171,10 @@ def test_bad_arguments_of_train_and_evaluate(capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interruption_says_so(tiny, monkeypatch, capsys):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_says_so(tiny, monkeypatch, capsys, how):
     def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
+        signal.raise_signal(how)
 
     monkeypatch.setattr(draw, "draw", interrupted)
     assert main(["draw", CAPTION]) == 130
