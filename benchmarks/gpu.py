@@ -50,7 +50,7 @@ def train(out: Path, tiny: bool) -> dict:
     profile = "gpu" if torch.cuda.is_available() else "cpu"
     short = ["--steps", "2", "--captions", "10"] if tiny else []
     command = [sys.executable, "-m", "minunclip", "train", "all", "--profile", profile, "--out", str(out / "train"),
-               "--workers", "2", *short]  # fmt: skip
+               "--workers", str(max(1, (os.cpu_count() or 1) // 2 - 1)), *short]  # fmt: skip
     subprocess.run(command, check=True)
     found = json.loads((out / "train" / "results" / "scenes.json").read_text())["rows"]
     shares = {name.rpartition(", ")[2]: rows["caption"]["value"] for name, rows in found.items() if "caption" in rows}

@@ -19,7 +19,7 @@ class ARPriorRecipe(CaptionRecipe):
 
     profiles = {
         "cpu": TrainConfig(steps=5000, batch=128, examples=262_144, lr=3e-3, muon=0.02, warmup=100, ema=0.995),
-        "gpu": TrainConfig(steps=8000, batch=512, examples=1_048_576, lr=3e-3, muon=0.02),
+        "gpu": TrainConfig(steps=8000, batch=512, examples=524_288, lr=3e-3, muon=0.02),
     }
 
     def build(self) -> ARPrior:

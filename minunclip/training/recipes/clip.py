@@ -30,7 +30,7 @@ class ClipRecipe(TextRecipe):
             warmup=100, ema=0.99,
         ),
         "gpu": TrainConfig(
-            steps=6000, batch=1024, examples=1_048_576, lr=1.5e-3, muon=0.02, weight_decay=0.02, betas=(0.9, 0.98),
+            steps=6000, batch=1024, examples=524_288, lr=1.5e-3, muon=0.02, weight_decay=0.02, betas=(0.9, 0.98),
             warmup=200, ema=0.99,
         ),
     }  # fmt: skip

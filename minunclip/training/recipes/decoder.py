@@ -29,7 +29,7 @@ class DecoderRecipe(CaptionRecipe):
     )  # fmt: skip
     profiles = {
         "cpu": TrainConfig(steps=6000, batch=64, examples=262_144, lr=1e-3, muon=0.02, warmup=100, ema=0.995),
-        "gpu": TrainConfig(steps=20000, batch=384, examples=1_048_576, lr=1e-3, muon=0.02, ema=0.999),
+        "gpu": TrainConfig(steps=20000, batch=384, examples=524_288, lr=1e-3, muon=0.02, ema=0.999),
     }
 
     def build(self) -> Decoder:

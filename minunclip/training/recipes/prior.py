@@ -27,7 +27,7 @@ class PriorRecipe(CaptionRecipe):
     draws = 4                               # noised z_i of each caption
     profiles = {
         "cpu": TrainConfig(steps=3000, batch=256, examples=262_144, lr=3e-3, muon=0.02, warmup=100, ema=0.995),
-        "gpu": TrainConfig(steps=8000, batch=1024, examples=1_048_576, lr=3e-3, muon=0.02),
+        "gpu": TrainConfig(steps=8000, batch=1024, examples=524_288, lr=3e-3, muon=0.02),
     }
 
     def build(self) -> DiffusionPrior:
