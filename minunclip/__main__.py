@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+from .common import plain
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minunclip", description="Learn how DALL·E 2 works by building it.")
@@ -80,12 +82,22 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)           # `kill` ends it as Ctrl+C does: nothing runs on
     try:
         return COMMANDS[args.command](args)
-    except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as error:
-        print(f"minunclip: {error}", file=sys.stderr)
-        return 2
+    except (ValueError, FloatingPointError, ImportError) as error:
+        return _refused(str(error))
+    except (OSError, MemoryError) as error:
+        return _refused(plain(error) or str(error))
+    except RuntimeError as error:
+        if line := plain(error):                                        # else it is a bug of ours: with its traceback
+            return _refused(line)
+        raise
     except KeyboardInterrupt:
         print("minunclip: stopped", file=sys.stderr)
         return 130
+
+
+def _refused(line: str) -> int:
+    print(f"minunclip: {line}", file=sys.stderr)
+    return 2
 
 
 def _draw(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ BAD = {
     "no candidates": ([CAPTION, "--candidates", "0"], "candidates is 0", "at least one"),
     "a size that is not there": ([CAPTION, "--size", "100"], "cannot draw at 100 pixels", "[32, 64, 128]"),
     "a missing folder": ([CAPTION, "--out", "nowhere/a.png"], "cannot write nowhere/a.png", "choose another --out"),
-    "a folder": ([CAPTION, "--out", "folder.png"], "folder.png is a folder", "choose another --out"),
+    "a folder": ([CAPTION, "--out", "folder.png"], "cannot write folder.png: it is a folder", "choose another --out"),
     "another format": ([CAPTION, "--out", "a.jpg"], "a.jpg is no PNG file name", ".png"),
     "an unknown model": ([CAPTION, "--model", "scene"], "there is no model 'scene'", "did you mean 'scenes'"),
     "a seed out of range": ([CAPTION, "--seed", str(10**30)], "seed", str(10**30)),
@@ -122,7 +123,8 @@ def test_a_mistake_is_one_line_and_leaves_no_file(tiny, tmp_path, capsys, name):
 
 
 def test_a_folder_without_permission_is_refused_before_the_work(tiny, monkeypatch, capsys):
-    monkeypatch.setattr("minunclip.commands.draw.os.access", lambda path, mode: False)
+    monkeypatch.setattr("minunclip.common.writing.os.access", lambda path, mode: False)
+    Path("picture.png").touch()
     assert main(["draw", CAPTION]) == 2
     assert capsys.readouterr().err == "minunclip: cannot write picture.png: permission denied; choose another --out\n"
 

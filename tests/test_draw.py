@@ -185,7 +185,7 @@ def test_memory_that_runs_out_while_drawing(asked, shared, capsys, monkeypatch):
         monkeypatch.setattr(shared, "stream", fail)
 
     failing("CUDA out of memory. Tried to allocate\n2 GiB.")
-    assert "the memory ran out while drawing: draw fewer captions at once" in error_of(capsys)
+    assert "the memory ran out: draw fewer captions at once" in error_of(capsys)
     failing("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried")
     assert "--memory disk" in error_of(capsys)
     failing("a shape is wrong")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..common import best_device, best_dtype, save_png, to_pil
+from ..common import best_device, best_dtype, check_target, save_png, to_pil
 from ..plots import show
 from ..pretrained import Upscaler, check_extra, is_ours, load
 from ..text import CutWarning
@@ -25,17 +24,6 @@ def sheet(drawing: Drawing) -> Image.Image:
     if len(drawing.captions) == 1:
         return to_pil(drawing.image[0])
     return show(drawing.image, drawing.captions, seed=drawing.seed).image
-
-
-def check_writable(path: Path) -> None:
-    """Fail before the work, not after it. Raises OSError that names the path."""
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"{path} is no PNG file name: end it with .png")
-    if path.is_dir() or not path.parent.is_dir():
-        raise OSError(f"cannot write {path}: {path.parent if not path.is_dir() else path} "
-                      f"is {'a folder' if path.is_dir() else 'no folder'}; choose another --out")
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise OSError(f"cannot write {path}: permission denied; choose another --out")
 
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -52,12 +40,16 @@ def draw(
     memory            where the weights lie, see `pretrained.offload`
     upsampler_steps   for each upsampler, or one number for all of them; by default those of the model
     """
-    check_writable(out)
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"{out} is no PNG file name: end it with .png")
+    if not out.parent.is_dir():
+        raise OSError(f"cannot write {out}: there is no folder {out.parent}; choose another --out")
+    check_target(out)
     if size == 1024 and not is_ours(model):
         check_extra()                       # before gigabytes are fetched and read
     place = device_of(device)
     number = DTYPES[dtype] if dtype else torch.float32 if is_ours(model) else best_dtype(place)
-    with plain_warnings(), plain_out_of_memory():
+    with plain_warnings():
         cascade = load(model, place, number, memory)
         if not quiet and not is_ours(model):
             print(f"minunclip: {model} on {place.type}, {str(number)[6:]}, weights {cascade.memory}", file=sys.stderr)
@@ -117,15 +109,3 @@ def plain_warnings():
         warnings.simplefilter("always", CutWarning)
         show, warnings.showwarning = warnings.showwarning, show_ours
         yield
-
-
-@contextmanager
-def plain_out_of_memory():
-    """PyTorch's many lines about memory that ran out become one, with what to do."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
-            raise
-        raise MemoryError("the memory ran out while drawing: draw fewer captions at once or a smaller --size, "
-                          "or use --memory offload or --memory disk") from error  # fmt: skip

@@ -8,11 +8,13 @@ from importlib import import_module
 
 _FILES = {
     "device": ("best_device", "best_dtype", "free_on", "free_ram", "keep_freed_memory"),
-    "files": ("DATA", "PACKAGE", "SHIPPED", "STAGES", "machine", "read_weights",
-              "replacing", "sha256", "verify", "weights_folder", "write_text"),
+    "errors": ("plain",),
+    "files": ("DATA", "PACKAGE", "SHIPPED", "STAGES", "machine", "read_weights", "sha256", "verify",
+              "weights_folder"),
     "images": ("for_clip", "for_decoder", "read_picture", "save_png", "to_pil", "to_uint8"),
     "stage": ("Stage",),
     "stream": ("Stream", "streamed"),
+    "writing": ("check_target", "replacing", "write_text"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 __all__ = sorted(_FILE_OF)  # noqa: PLE0605

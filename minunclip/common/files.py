@@ -1,4 +1,4 @@
-"""Where this project's files lie, and how they are read and written: whole, or not at all."""
+"""Where this project's files lie, and how they are read."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-DATA = PACKAGE.parent / "data"              # of a clone: weights, results, and whatever is fetched or made
+# Where weights, results and whatever is made go, if nobody says otherwise: in a clone, or else where the user works.
+DATA = PACKAGE.parent / "data" if (PACKAGE.parent / "pyproject.toml").is_file() else Path("data")
 SHIPPED = ("scenes",)
 STAGES = ("clip", "prior", "ar-prior", "decoder", "upsampler-1", "upsampler-2", "judge")  # each with a weight file
 
@@ -20,27 +19,6 @@ def weights_folder(name: str) -> Path:
     """Where the shipped weights of `name` lie: inside an installed package, or in data/ of a clone."""
     inside = PACKAGE / "weights_data" / name
     return inside if inside.is_dir() else DATA / "weights" / name
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes `path` when the block ends, and goes away if it fails.
-
-    So a file is there under its name only when it is complete. Makes the folder if need be.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)                               # there only if something failed
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def read_weights(path: Path) -> tuple[dict[str, str], dict]:

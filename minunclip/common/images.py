@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from .files import replacing
+from .writing import replacing
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in the pictures of OpenAI's CLIP
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

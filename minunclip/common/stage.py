@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from .files import SHIPPED, read_weights, replacing, verify, weights_folder
+from .files import SHIPPED, read_weights, verify, weights_folder
+from .writing import replacing
 
 
 class Stage(nn.Module):

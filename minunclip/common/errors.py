@@ -1,0 +1,32 @@
+"""What PyTorch and the system say when a machine is at its end, in a line that tells what to do."""
+
+from __future__ import annotations
+
+# Words of a message: the line. The first that fits counts.
+CAUSES = {
+    ("out of memory", "can't allocate memory", "not enough memory", "Invalid buffer size", "bad allocation"):
+        "the memory ran out: draw fewer captions at once or a smaller --size, use --memory offload or --memory disk, "
+        "or train with a smaller batch",
+    ("No space left", "Disk quota exceeded", "PytorchStreamWriter failed", "inline_container.cc", "ENOSPC"):
+        "the disk is full, or its quota is used up: make room, or choose another place; what was there before is whole",
+    ("no kernel image is available",):
+        "this PyTorch was not built for this GPU: take the CPU (--device cpu, or CUDA_VISIBLE_DEVICES= in front), or "
+        "install the PyTorch that fits: uv pip install --torch-backend=auto --reinstall-package torch torch",
+    ("driver version is insufficient", "driver on your system is too old", "forward compatibility was attempted"):
+        "the GPU's driver is older than the CUDA of this PyTorch: renew the driver, or take the CPU "
+        "(CUDA_VISIBLE_DEVICES= in front)",
+    ("shared memory (shm)", "Bus error", "unable to open shared memory", "unable to allocate shared memory"):
+        "the processes that draw examples have too little shared memory: use --workers 0",
+    ("DataLoader worker",):
+        "a process that draws examples was ended from outside, most often for want of memory: use --workers 0",
+}  # fmt: skip
+
+
+def plain(error: BaseException) -> str:
+    """A line for an error that is the machine's and no bug of ours, with the file if one is named; else nothing."""
+    message = f"{error} {error.strerror or ''}" if isinstance(error, OSError) else str(error)
+    for words, line in CAUSES.items():
+        if any(word.lower() in message.lower() for word in words):
+            name = getattr(error, "filename", None)
+            return f"{name}: {line}" if name else line
+    return ""
