@@ -139,7 +139,7 @@ def test_a_failing_save_leaves_the_old_picture(tiny, tmp_path, monkeypatch, caps
 
     monkeypatch.setattr(Image.Image, "save", full)
     assert main(["draw", CAPTION, "--seed", "1"]) == 2
-    assert "no space left on device" in capsys.readouterr().err
+    assert "cannot write picture.png: the disk is full" in capsys.readouterr().err
     assert (tmp_path / "picture.png").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
 

@@ -4,6 +4,8 @@ import os
 import threading
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from minunclip.common import check_target, plain, replacing, write_text
 
@@ -91,6 +93,25 @@ def test_two_that_write_one_file_do_not_meet(kept):
     assert kept.read_text() in texts and list(kept.parent.iterdir()) == [kept]
 
 
+@posix
+def test_a_full_disk(tmp_path):
+    """A real one of a megabyte, where this user may mount it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.system(f"mount -t tmpfs -o size=1m tmpfs {disk} 2>/dev/null"):
+        pytest.skip("mounting is not allowed here")
+    try:
+        write_text(disk / "kept.txt", "old")
+        for write in (lambda path: path.write_bytes(bytes(2**21)), lambda path: torch.save(torch.ones(2**19), path),
+                      lambda path: save_file({"x": torch.ones(2**19)}, path)):  # fmt: skip
+            with pytest.raises(OSError, match="cannot write .*kept.txt: the disk is full"), \
+                    replacing(disk / "kept.txt") as temporary:  # fmt: skip
+                write(temporary)
+            assert [path.name for path in disk.iterdir()] == ["kept.txt"] and (disk / "kept.txt").read_text() == "old"
+    finally:
+        os.system(f"umount {disk}")
+
+
 # -- before the work -----------------------------------------------------------------------------------------
 
 def test_a_good_target_leaves_no_trace(tmp_path, kept):
@@ -134,8 +155,8 @@ def test_a_folder_that_takes_no_files():
     (RuntimeError("CUDA out of memory. Tried to allocate\n2 GiB."), "the memory ran out"),
     (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"), "memory"),
     (RuntimeError("MPS backend out of memory (MPS allocated: 3 GB)"), "the memory ran out"),
-    (OSError(28, "No space left on device", "d/j.safetensors"), "d/j.safetensors: the disk is full"),
-    (OSError(122, "Disk quota exceeded", "x"), "x: the disk is full, or its quota"),
+    (OSError(28, "No space left on device", "d/j.safetensors"), "the disk is full"),
+    (OSError(122, "Disk quota exceeded", "x"), "the disk is full, or its quota"),
     (RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0"), "the disk is full"),
     (RuntimeError("CUDA error: no kernel image is available for execution on the device"), "--device cpu"),
     (RuntimeError("The NVIDIA driver on your system is too old (found version 11040)."), "renew the driver"),

@@ -14,7 +14,7 @@ _FILES = {
     "images": ("for_clip", "for_decoder", "read_picture", "save_png", "to_pil", "to_uint8"),
     "stage": ("Stage",),
     "stream": ("Stream", "streamed"),
-    "writing": ("check_target", "replacing", "write_text"),
+    "writing": ("alone", "check_target", "replacing", "write_text"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 __all__ = sorted(_FILE_OF)  # noqa: PLE0605

@@ -23,10 +23,6 @@ CAUSES = {
 
 
 def plain(error: BaseException) -> str:
-    """A line for an error that is the machine's and no bug of ours, with the file if one is named; else nothing."""
+    """A line for an error that is the machine's and no bug of ours; nothing for any other."""
     message = f"{error} {error.strerror or ''}" if isinstance(error, OSError) else str(error)
-    for words, line in CAUSES.items():
-        if any(word.lower() in message.lower() for word in words):
-            name = getattr(error, "filename", None)
-            return f"{name}: {line}" if name else line
-    return ""
+    return next((line for words, line in CAUSES.items() if any(word.lower() in message.lower() for word in words)), "")

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from .errors import plain
+
 
 def check_target(path: Path, what: str = "--out") -> None:
     """Try whether a file can be written there, folder and all, and leave nothing behind. Do so before the work.
@@ -59,6 +63,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(mode_of(target))
         move(temporary, target)
+    except Exception as error:
+        if line := plain(error):                                        # a full disk, said by whichever library wrote
+            raise OSError(f"cannot write {path}: {line}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)                               # there only if something failed
 
@@ -94,6 +102,22 @@ def move(temporary: Path, target: Path) -> None:
     with temporary.open("rb") as source, target.open("r+b") as file:
         shutil.copyfileobj(source, file)
         file.truncate()
+
+
+@contextmanager
+def alone(lock: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock file, which ends with this process however that ends. Raises OSError if another one holds it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock, timeout=0)
+    try:
+        held.acquire()
+    except Timeout:
+        raise OSError(refusal) from None
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)                                    # while it is held: nobody has it open yet
+        held.release()
 
 
 def write_text(path: Path, text: str) -> None:

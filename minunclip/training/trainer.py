@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from .muon import Muon, inner_matrices
 
 Loss = Callable[[nn.Module, Any, torch.Generator], Tensor]     # (model, batch, rng) -> scalar
 Loader = Callable[[int], Iterator[Any]]                         # first step -> batches, from that step on
+PLAIN = ("step", "seconds", "average", "curve", "made_from")    # what a checkpoint keeps as it is
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Record:
     examples: int                           # since the training began
     lr: float
     grad_norm: float
-    seconds: float                          # since this call began
+    seconds: float                          # of training, in earlier calls too
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -78,13 +80,16 @@ def optimisers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimi
 
 
 class Trainer:
-    """All that changes while training: model, optimiser, averaged weights, random state and step.
+    """All that changes while training: model, optimiser, averaged weights, random state, step and curve.
 
-    checkpoint: a file to resume from, if it is there, and to save to, every `config.save_every` steps.
+    checkpoint   a file to resume from, if it is there, and to save to, every `config.save_every` steps
+    made_from    what the examples depend on, such as the sum of a CLIP's file: resuming with another is refused
+    curve        some 200 points: {"step", "loss": its running mean over 50 steps, "seconds"}
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig, checkpoint: Path | None = None):
-        self.model, self.config, self.checkpoint, self.step = model, config, checkpoint, 0
+    def __init__(self, model: nn.Module, config: TrainConfig, checkpoint: Path | None = None, *, made_from: str = ""):
+        self.model, self.config, self.checkpoint, self.made_from = model, config, checkpoint, made_from
+        self.step, self.seconds, self.average, self.curve = 0, 0.0, 0.0, []
         self.device = next(model.parameters()).device
         self.optimisers = optimisers(model, config)
         self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
@@ -99,16 +104,18 @@ class Trainer:
         """Train, and yield a Record after each step. Every random draw of `loss` comes from its CPU generator `rng`."""
         if self.checkpoint and self.checkpoint.exists():
             self.load(self.checkpoint)
-        start = time.perf_counter()
+        start = time.perf_counter() - self.seconds
         self.model.train()
         for batch in loader(self.step):
             if self.step >= self.config.steps:
                 break
             value, norm = self.update(loss, batch)
+            self.seconds = time.perf_counter() - start
+            self.draw_curve(value)
             if self.checkpoint and (self.step % self.config.save_every == 0 or self.step == self.config.steps):
                 self.save(self.checkpoint)
-            lr, seconds = learning_rate(self.step - 1, self.config), time.perf_counter() - start
-            yield Record(self.step, value, self.step * self.config.batch, lr, norm, seconds)
+            lr = learning_rate(self.step - 1, self.config)
+            yield Record(self.step, value, self.step * self.config.batch, lr, norm, self.seconds)
 
     def update(self, loss_fn: Loss, batch) -> tuple[float, float]:
         """One optimiser step. Raises FloatingPointError, with nothing changed, if the loss is not a number."""
@@ -132,22 +139,42 @@ class Trainer:
         self.step += 1
         return loss.item(), norm.item()
 
+    def draw_curve(self, loss: float) -> None:
+        """Add a point if it is time for one."""
+        self.average += (loss - self.average) / min(self.step, 50)
+        if self.step % max(1, self.config.steps // 200) == 0 or self.step == self.config.steps:
+            self.curve.append({"step": self.step, "loss": round(self.average, 5), "seconds": round(self.seconds, 1)})
+
+    def state(self) -> dict:
+        """All that it takes to go on."""
+        return {
+            "model": self.model.state_dict(), "ema": self.averaged.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers], "config": asdict(self.config),
+            "rng": self.rng.get_state(), "torch_rng": torch.get_rng_state(),
+            **{name: getattr(self, name) for name in PLAIN},
+        }  # fmt: skip
+
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
-        state = {
-            "model": self.model.state_dict(), "ema": self.averaged.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers], "step": self.step,
-            "rng": self.rng.get_state(), "torch_rng": torch.get_rng_state(), "config": asdict(self.config),
-        }  # fmt: skip
         with replacing(path) as temporary:
-            torch.save(state, temporary)
+            torch.save(self.state(), temporary)
 
     def load(self, path: Path) -> None:
         """Go on where a checkpoint stopped. Raises ValueError if it is damaged or of another training."""
-        try:
+        with damage_named(path):
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError):
-            raise ValueError(f"{path} is damaged: start again with --fresh") from None
+            check_kinds(state, self.state())
+        self.compare(path, state)
+        with damage_named(path):
+            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
+            self.rng.set_state(state["rng"])
+            torch.set_rng_state(state["torch_rng"])
+        for name in PLAIN:
+            setattr(self, name, state[name])
+
+    def compare(self, path: Path, state: dict) -> None:
+        """Take the weights of a checkpoint. Raises ValueError if it was made with other settings or another model."""
         ours, theirs = asdict(self.config), state["config"]
         if different := [name for name in ours if ours[name] != theirs.get(name) and name != "save_every"]:
             name = different[0]
@@ -155,17 +182,30 @@ class Trainer:
                 f"{path} was trained with {name}={theirs.get(name)}, this run has {name}={ours[name]}: "
                 f"start again with --fresh, or use the old settings"
             )
+        if state["made_from"] != self.made_from:
+            raise ValueError(f"{path} was trained with another CLIP: start again with --fresh, or name that CLIP")
         try:
             self.model.load_state_dict(state["model"])
+            self.averaged.load_state_dict(state["ema"])
         except RuntimeError as error:
             why = " ".join(str(error).split())[:200]                    # PyTorch lists every tensor on a line
             raise ValueError(f"{path} holds another model: start again with --fresh ({why})") from None
-        self.averaged.load_state_dict(state["ema"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        self.rng.set_state(state["rng"])
-        torch.set_rng_state(state["torch_rng"])
-        self.step = state["step"]
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a checkpoint is read becomes a ValueError that names it."""
+    try:
+        yield
+    except (OSError, RuntimeError, EOFError, ValueError, TypeError, LookupError, UnpicklingError, BadZipFile):
+        raise ValueError(f"{path} is damaged: start again with --fresh") from None
+
+
+def check_kinds(found: Any, expected: dict) -> None:
+    """Raises TypeError or KeyError where a checkpoint has not what ours have, or something of another type."""
+    for name, value in expected.items():
+        if not isinstance(found[name], type(value)):
+            raise TypeError(name)
 
 
 class precision:
