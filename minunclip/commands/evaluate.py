@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..common import DATA, SHIPPED, best_device, machine, weights_folder, write_text
+from ..common import DATA, SHIPPED, best_device, check_target, machine, save_png, weights_folder, write_text
 from ..evaluation import Bench, Judge, Share
 from ..experiments import PARTS_OF_THE_CARD, Rows
 from ..plots import show
@@ -23,6 +23,8 @@ def evaluate(captions: int = 1000, seed: int = 0, out: Path | None = None, model
     """
     check(captions)
     out = out or DATA
+    for name in ("results/scenes.json", "gallery.png", "README.md"):
+        check_target(out / name)
     device = best_device()
     test = Scenes("test", captions, seed=seed + 100)
     judge = Judge.from_pretrained(model if model in SHIPPED else folder_of(model) / Judge.file_name, device)
@@ -32,7 +34,7 @@ def evaluate(captions: int = 1000, seed: int = 0, out: Path | None = None, model
         rows |= part(bench)
     table = markdown(rows)
     write_text(out / "results" / "scenes.json", json.dumps(as_json(rows, captions, seed, device), indent=1) + "\n")
-    gallery(bench).save(out / "gallery.png")
+    save_png(gallery(bench), out / "gallery.png", f"The first captions of the test set, not chosen (seed {seed})")
     write_text(out / "README.md", model_card(table, captions, seed, where=machine(device), folder=folder_of(model)))
     return table
 

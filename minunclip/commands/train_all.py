@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..common import DATA, PACKAGE, STAGES, machine, read_weights, sha256, write_text
+from ..common import DATA, PACKAGE, STAGES, alone, check_target, machine, read_weights, sha256, write_text
 from ..training import recipe_for
 from ..training.recipes import NEED_CLIP, CaptionRecipe
 from .evaluate import check, evaluate
@@ -120,24 +120,30 @@ def train_all(
     Raises ValueError, with what a stage said last, if one fails; the others are stopped and keep their checkpoints.
     """
     check(captions)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    run = Run(out or DATA / "runs" / "all", profile or ("gpu" if device == "cuda" else "cpu"), steps, workers)
-    for file in (file for stage in STAGES for file in run.folder.glob(f"{stage}.*") if fresh):
-        file.unlink()
-    if fresh:
-        (run.folder / "seconds.json").unlink(missing_ok=True)
-    clock = Clock(run.folder / "seconds.json")
-    finish(run, clock)
-    for bank in run.folder.glob("*.bank"):
-        bank.unlink()
-    write_text(run.folder / "SHA256.json", json.dumps({f"{stage}.safetensors": sha256(run.file(stage))
-                                                       for stage in STAGES}, indent=1) + "\n")  # fmt: skip
-    evaluate(captions, out=run.folder, model=run.folder)
-    clock.tick()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    run = Run(out or DATA / "runs" / "all", profile or ("gpu" if device.type == "cuda" else "cpu"), steps, workers)
+    check_target(run.folder / "SHA256.json")
+    with alone(run.folder / "all.lock", f"another training writes into {run.folder}: wait for it, or choose another "
+                                        "--out"):  # fmt: skip
+        if fresh:
+            forget(run.folder)
+        clock = Clock(run.folder / "seconds.json")
+        finish(run, clock)
+        sums = {f"{stage}.safetensors": sha256(run.file(stage)) for stage in STAGES}
+        write_text(run.folder / "SHA256.json", json.dumps(sums, indent=1) + "\n")
+        evaluate(captions, out=run.folder, model=run.folder)
+        clock.tick()
     found = json.loads((run.folder / "results" / "scenes.json").read_text())["rows"]
     if steps is None:                                                   # else it was a trial, not the recipe
-        add_row(leaderboard, speed_row(found, clock.seconds / 60, run.profile, machine(torch.device(device))))
+        add_row(leaderboard, speed_row(found, clock.seconds / 60, run.profile, machine(device)))
     return run.folder
+
+
+def forget(folder: Path) -> None:
+    """Remove what an earlier training left."""
+    for pattern in (*(f"{stage}.*" for stage in STAGES), "*.bank", "seconds.json"):
+        for file in folder.glob(pattern):
+            file.unlink()
 
 
 def finish(run: Run, clock: Clock) -> None:
@@ -158,6 +164,8 @@ def finish(run: Run, clock: Clock) -> None:
                 bar.update(sum(run.done(stage) for stage in STAGES if stage not in run.running) - bar.n)
         finally:
             run.stop()
+    for bank in run.folder.glob("*.bank"):
+        bank.unlink()
 
 
 def room() -> tuple[int, int]:

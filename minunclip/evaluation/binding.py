@@ -20,8 +20,10 @@ def told_apart(clip: CLIP, items: list[Item]) -> dict[str, Share]:
     the same words.
     """
     found = {}
-    for fact in THING_FACTS:
+    for fact in (*THING_FACTS, "place"):
         pairs = [(item, other) for item in items if (other := exchanged(item.scene, fact)) != item.scene]
+        if not pairs:
+            continue
         images = torch.stack([item.image(clip.config.image_size) for item, _ in pairs])
         z_i = clip.encode_image(images.to(clip.device))
         right, wrong = ([said(pair[end], i) for i, pair in enumerate(pairs)] for end in (0, 1))
@@ -31,10 +33,12 @@ def told_apart(clip: CLIP, items: list[Item]) -> dict[str, Share]:
 
 
 def exchanged(scene: Scene, fact: str) -> Scene:
-    """A scene of two things with this fact of one the other's; another number of things stays as it is."""
+    """A scene of two things with this fact, or place, of one the other's; another number of things stays as it is."""
     if len(scene.things) != 2:
         return scene
     a, b = scene.things
+    if fact == "place":
+        return replace(scene, things=(b, a))
     return replace(scene, things=(replace(a, **{fact: b.facts[fact]}), replace(b, **{fact: a.facts[fact]})))
 
 

@@ -34,11 +34,12 @@ def judge_rows(bench: Bench) -> Rows:
 
 def clip_rows(bench: Bench) -> Rows:
     """CLIP's zero-shot choices, scenes of one and of two things apart."""
-    rows = {}
+    clip, rows = bench.cascade.clip, {}
     for things, name in ((1, "one thing"), (2, "two things")):
-        items = [bench.items[i] for i in bench.group(things)]
-        rows[f"CLIP zero-shot, {name}"] = zero_shot(bench.cascade.clip, items)
-    return rows | {"CLIP, a caption against one with a fact exchanged": told_apart(bench.cascade.clip, items)}
+        if items := [bench.items[i] for i in bench.group(things)]:
+            rows[f"CLIP zero-shot, {name}"] = zero_shot(clip, items)
+    twos = [bench.items[i] for i in bench.group(2)]
+    return rows | {"CLIP, a caption against one with a fact exchanged": told_apart(clip, twos)}
 
 
 def caption_rows(bench: Bench) -> Rows:

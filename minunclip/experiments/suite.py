@@ -10,7 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from ..common import DATA, best_device, machine, save_png, write_text
+from ..common import DATA, best_device, check_target, machine, save_png, write_text
 from ..evaluation import Bench, Judge
 from ..pretrained import load
 from ..scenes import Scenes
@@ -43,6 +43,7 @@ def measure(out: Path | None = None, seed: int = 0, quick: bool = False, fresh: 
     """
     size, device = QUICK if quick else FULL, best_device()
     folder = (out or (DATA / "quick" if quick else DATA)) / "results" / "paper"
+    check_target(folder / "README.md")
     test = Scenes("test", max(size.singles, size.groups, 4 * size.edits), seed=seed + 100)
     items = [test[i] for i in range(len(test))]
     bench = Bench(load("scenes", device), Judge.from_pretrained("scenes", device), items, seed)
