@@ -79,7 +79,9 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. A mistake of the user ends with one line on stderr and exit status 2."""
     args = build_parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)           # `kill` ends it as Ctrl+C does: nothing runs on
+    for name in ("SIGTERM", "SIGHUP"):                                  # `kill`, and a terminal that is closed, end it
+        if hasattr(signal, name):                                       # as Ctrl+C does: nothing runs on
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         return COMMANDS[args.command](args)
     except (ValueError, FloatingPointError, ImportError) as error:

@@ -17,7 +17,7 @@ CAUSES = {
         "(CUDA_VISIBLE_DEVICES= in front)",
     ("shared memory (shm)", "Bus error", "unable to open shared memory", "unable to allocate shared memory"):
         "the processes that draw examples have too little shared memory: use --workers 0",
-    ("DataLoader worker",):
+    ("DataLoader worker", "DataLoader timed out"):
         "a process that draws examples was ended from outside, most often for want of memory: use --workers 0",
 }  # fmt: skip
 

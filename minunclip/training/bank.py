@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -37,7 +39,20 @@ def loader(recipe, order: range, batch: int, workers: int) -> DataLoader:
     return DataLoader(
         recipe.dataset, batch, sampler=order, collate_fn=recipe.collate, num_workers=workers,
         generator=torch.Generator(),        # or each start would draw from the global one, and move dropout
+        worker_init_fn=end_with_parent, timeout=300 if workers else 0,
     )  # fmt: skip
+
+
+def end_with_parent(worker: int) -> None:
+    """In a process that draws examples: end when the training does, however that ends."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)                                                     # at once: it may be waiting on a full pipe
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class Bank:
