@@ -46,12 +46,12 @@ class UpsamplerRecipe(Recipe):
         self.dataset = Scenes("train", ENDLESS, seed=3 + number)
         shared = {"lr": 1.2e-3, "muon": 0.02, "warmup": 100}
         self.profiles = {
-            "cpu": TrainConfig(3000 if number == 1 else 6000, batch=16, examples=32_768, ema=0.99, **shared),
+            "cpu": TrainConfig(5000 if number == 1 else 6000, batch=16, examples=32_768, ema=0.99, **shared),
             "gpu": TrainConfig(8000, batch=128, examples=131_072, ema=0.995, **shared),
         }
         self.config = UpsamplerConfig(
             unet=UNetConfig(
-                in_channels=6, channels=64 if number == 1 else 48, mults=(1, 2), blocks=1, attention=(),
+                in_channels=6, channels=64 if number == 1 else 48, mults=(1, 1), blocks=2, attention=(),
                 groups=16, patch=4,
             ),
             size=self.side, low_size=self.low, residual=0.1,
