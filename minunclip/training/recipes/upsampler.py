@@ -51,8 +51,8 @@ class UpsamplerRecipe(Recipe):
         }
         self.config = UpsamplerConfig(
             unet=UNetConfig(
-                in_channels=6, channels=64 if number == 1 else 48, mults=(1, 1), blocks=2, attention=(),
-                groups=16, patch=4,
+                in_channels=6, channels=64 if number == 1 else 48, blocks=3, attention=(), groups=16, patch=4,
+                mults=(1,),                 # one level: what is far away, the small picture tells
             ),
             size=self.side, low_size=self.low, residual=0.1,
             diffusion=DiffusionConfig(schedule="cosine" if number == 1 else "linear", target="x0"),
