@@ -112,7 +112,7 @@ def origin(recipe, count: int) -> str:
     code = [path.read_bytes() for path in sorted((PACKAGE / "scenes").glob("*.py"))]
     clip = recipe.clip.fingerprint if hasattr(recipe, "clip") else ""
     sum_ = hashlib.sha256(b"".join(code)).hexdigest()
-    of = f"{count} of {sorted(vars(recipe.dataset).items())}, {type(recipe).__name__}, {recipe.side} px"
+    of = f"{count} of {sorted(vars(recipe.dataset).items())}, {recipe.bank}, {recipe.side} px"
     return f"{of}, {sum_} {clip}"
 
 
