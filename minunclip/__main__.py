@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
     models = ("scenes (the default), karlo (fetches 13.7 GB once), a folder of your own weights, or one that is laid "
               "out like Karlo's")
     parser.add_argument("--model", default="scenes", help=models)
-    parser.add_argument("--out", type=Path, default=Path("picture.png"), help="(default: picture.png)")
+    parser.add_argument("--out", type=path, default=Path("picture.png"), help="(default: picture.png)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
     parser.add_argument("--size", type=int, help="scenes draws 32, 128 or 512 pixels, karlo 64 or 256 (default: the "
                                                  "largest), and 1024 with the extra 'upscale'")  # fmt: skip
@@ -46,6 +47,11 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
                             "their stage runs (default: the fastest that fits)")  # fmt: skip
 
 
+def path(text: str) -> Path:
+    """With `~` for the home folder also where the shell leaves it, as in --out=~/a.png"""
+    return Path(os.path.expanduser(text))
+
+
 def numbers(text: str) -> tuple[int, ...]:
     """7 or 7,75"""
     return tuple(int(number) for number in text.split(","))
@@ -56,7 +62,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("stage", choices=(*STAGES, "all"), help="all: one after the other, then measured")
     parser.add_argument("--profile", choices=("cpu", "gpu"), help="default: gpu if there is one")
-    parser.add_argument("--out", type=Path, help="weight file, or folder for all (default: in data/runs)")
+    parser.add_argument("--out", type=path, help="weight file, or folder for all (default: in data/runs)")
     parser.add_argument("--clip", default="scenes", help="for prior and decoder: 'scenes' or a CLIP weight file")
     parser.add_argument("--steps", type=int, help="stop there instead; the learning rate falls to 0 by then")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw the scenes")
@@ -69,7 +75,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
                         help="how good the weights are (the default), or the findings of the paper")  # fmt: skip
     parser.add_argument("--captions", type=int, help="of the scenes suite: how many, all unseen (default: 1000)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="where the results go (default: data/)")
+    parser.add_argument("--out", type=path, help="where the results go (default: data/)")
     kept = "it keeps what it has measured, and goes on from there; without --quick hours on a CPU"
     paper = parser.add_argument_group("the paper suite", kept)
     paper.add_argument("--quick", action="store_true", help="minutes on a CPU, and wide intervals, into data/quick/")
@@ -78,6 +84,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. A mistake of the user ends with one line on stderr and exit status 2."""
+    prepare_streams()
     args = build_parser().parse_args(arguments)
     for name in ("SIGTERM", "SIGHUP"):                                  # `kill`, and a terminal that is closed, end it
         if hasattr(signal, name):                                       # as Ctrl+C does: nothing runs on
@@ -86,6 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
         return COMMANDS[args.command](args)
     except (ValueError, FloatingPointError, ImportError) as error:
         return _refused(str(error))
+    except BrokenPipeError:                                             # who read what we print has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or else Python complains at its end
+        return 141
     except (OSError, MemoryError) as error:
         return _refused(plain(error) or str(error))
     except RuntimeError as error:
@@ -95,6 +105,16 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("minunclip: stopped", file=sys.stderr)
         return 130
+
+
+def prepare_streams() -> None:
+    """Printing never fails: letters that a terminal lacks become codes, and where there is no terminal nothing shows."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:                                              # started without a console
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (for as long as this runs)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _refused(line: str) -> int:

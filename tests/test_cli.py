@@ -101,7 +101,7 @@ BAD = {
     "too few steps": ([CAPTION, "--steps", "1"], "decoder_steps is 1", "2 to 1000"),
     "too many steps": ([CAPTION, "--prior-steps", "1001"], "prior_steps is 1001", "2 to 1000"),
     "no such sampler": ([CAPTION, "--sampler", "euler"], "there is no sampler 'euler'", "ddim, analytic, dpm"),
-    "no candidates": ([CAPTION, "--candidates", "0"], "candidates is 0", "at least one"),
+    "no candidates": ([CAPTION, "--candidates", "0"], "candidates is 0", "1 to 100"),
     "a size that is not there": ([CAPTION, "--size", "100"], "cannot draw at 100 pixels", "[32, 64, 128]"),
     "a missing folder": ([CAPTION, "--out", "nowhere/a.png"], "cannot write nowhere/a.png", "choose another --out"),
     "a folder": ([CAPTION, "--out", "folder.png"], "cannot write folder.png: it is a folder", "choose another --out"),

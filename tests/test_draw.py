@@ -3,6 +3,7 @@
 import re
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -89,6 +90,18 @@ def test_a_device_that_is_not_here(asked, capsys, monkeypatch):
     assert "no device 'cuda' here: choose cpu or mps" in error_of(capsys, "--device", "cuda")
 
 
+def test_a_gpu_without_kernels_is_told_before_anything_is_loaded(asked, capsys, monkeypatch):
+    def no_kernel(device):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    monkeypatch.setattr(draw, "try_device", no_kernel)
+    assert "not built for this GPU: take the CPU (--device cpu" in error_of(capsys) and asked == []
+
+
+def test_settings_are_checked_before_anything_is_loaded(asked, capsys):
+    assert "candidates is 0" in error_of(capsys, "--candidates", "0", "--model", "karlo") and asked == []
+
+
 def test_size_1024_asks_for_the_upscaler(asked, capsys, monkeypatch):
     def missing(**where):
         raise ImportError("install the extra")
@@ -171,6 +184,30 @@ def test_other_warnings_stay_as_they_are(asked, shared, monkeypatch):
     monkeypatch.setattr(shared, "encode_text", lambda captions: warnings.warn("odd", stacklevel=1) or encode(captions))
     with pytest.warns(UserWarning, match="odd"):
         main(["draw", CAPTION, "--size", "32"])
+
+
+def test_forgotten_quotes_are_noticed(asked, capsys):
+    assert main(["draw", *CAPTION.split(), "--size", "32"]) == 0
+    assert 'drawing 3 pictures, one for each word; for one picture: draw "a red star"\n' in capsys.readouterr().err
+    for captions in (["star"], [CAPTION, "star"]):                      # these may well be meant so
+        assert main(["draw", *captions, "--size", "32"]) == 0
+        assert "minunclip" not in capsys.readouterr().err
+
+
+def test_many_captions_are_drawn_in_parts(asked, shared, monkeypatch):
+    """The same pictures as at once, and no more captions at a time than fit."""
+    captions, seen, run = [f"a red {kind}" for kind in ("star", "moon", "fish", "circle", "square")], [], shared.stream
+    whole = shared.sample(captions, seed=3, size=64)
+    monkeypatch.setattr(shared, "stream", lambda some, *rest, **how: seen.append(some) or run(some, *rest, **how))
+    monkeypatch.setattr(draw, "AT_ONCE", 2)
+    drawing = draw.draw(captions, Path("picture.png"), seed=3, size=64, quiet=True)
+    assert [len(some) for some in seen] == [2, 2, 1] and drawing.captions == captions
+    torch.testing.assert_close(drawing.image, whole.image, atol=1e-4, rtol=0)
+    torch.testing.assert_close(drawing.z_i, whole.z_i, atol=1e-4, rtol=0)
+    seen.clear()
+    with pytest.raises(ValueError, match="does not know the word 'trangle'"):
+        draw.draw([*captions, "a trangle"], Path("picture.png"), quiet=True)
+    assert seen == []                                                   # refused before the first was drawn
 
 
 # -- memory --------------------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 """Which memory mode and which precision are chosen for a machine, and what is said when none fits."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -79,11 +82,74 @@ def test_a_gpu_computes_in_half_precision(monkeypatch, able, dtype):
     assert best_dtype("cuda:0") == dtype
 
 
-def test_a_container_may_have_less_than_the_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr("minunclip.common.device.psutil.virtual_memory", lambda: SimpleNamespace(available=64 * GB))
-    assert free_ram(tmp_path / "none") == 64 * GB
-    (tmp_path / "memory.max").write_text("max\n")
+def group(root, path, **files):
+    """Write the files of a control group; version 1 has `memory` in its path."""
+    folder = root / "sys/fs/cgroup" / path
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(f"{text}\n")
+
+
+def in_group(root, *lines):
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """A machine of 64 GB."""
+    monkeypatch.setattr("minunclip.common.memory.psutil.virtual_memory", lambda: SimpleNamespace(available=64 * GB))
+
+
+def test_without_limits_the_whole_machine_is_free(tmp_path, large):
+    assert free_ram(tmp_path) == 64 * GB                                # no control groups at all
+    in_group(tmp_path, "0::/")
+    group(tmp_path, "", memory__max="max", memory__stat="anon 5")
     assert free_ram(tmp_path) == 64 * GB
-    (tmp_path / "memory.max").write_text(f"{8 * GB}\n")
-    (tmp_path / "memory.stat").write_text(f"anon {3 * GB}\nfile {5 * GB}\n")  # the file cache can be given back
-    assert free_ram(tmp_path) == 5 * GB
+
+
+def test_a_container_may_have_less_than_the_machine(tmp_path, large):
+    in_group(tmp_path, "0::/")
+    group(tmp_path, "", memory__max=8 * GB, memory__stat=f"anon {3 * GB}\nfile {5 * GB}")
+    assert free_ram(tmp_path) == 5 * GB                                 # the file cache can be given back
+
+
+def test_the_smallest_limit_of_all_groups_around_counts(tmp_path, large):
+    """Slurm's way in version 2: the step has no limit, the job has one, the machine has a larger one."""
+    in_group(tmp_path, "0::/system/job_7/step_0")
+    group(tmp_path, "system/job_7/step_0", memory__max="max", memory__stat=f"anon {GB}")
+    group(tmp_path, "system/job_7", memory__max=4 * GB, memory__stat=f"anon {3 * GB}")
+    group(tmp_path, "system", memory__max=32 * GB, memory__stat=f"anon {6 * GB}")
+    assert free_ram(tmp_path) == GB
+
+
+def test_control_groups_of_version_1(tmp_path, large):
+    in_group(tmp_path, "9:name=systemd:/", "4:cpuset,memory:/slurm/uid_1/job_2", "0::/")
+    none = 9223372036854771712                                          # how version 1 says that there is no limit
+    group(tmp_path, "memory", memory__limit_in_bytes=none, memory__stat=f"rss 5\ntotal_rss {9 * GB}")
+    group(tmp_path, "memory/slurm/uid_1/job_2", memory__limit_in_bytes=6 * GB, memory__stat=f"total_rss {2 * GB}")
+    assert free_ram(tmp_path) == 4 * GB
+
+
+@pytest.mark.parametrize("path", ["/docker/abc", "/../../elsewhere"])
+def test_a_group_that_is_seen_under_another_path(tmp_path, large, path):
+    """Inside a container its own group is the root, whatever the machine calls it."""
+    in_group(tmp_path, f"0::{path}")
+    group(tmp_path, "", memory__max=3 * GB, memory__stat=f"anon {GB}")
+    assert free_ram(tmp_path) == 2 * GB
+
+
+def test_a_full_group_has_nothing_left(tmp_path, large):
+    in_group(tmp_path, "0::/")
+    group(tmp_path, "", memory__max=GB, memory__stat=f"anon {2 * GB}")
+    assert free_ram(tmp_path) == 0
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_AS"), reason="this system does not limit addresses")
+def test_a_limit_on_addresses_counts():
+    """In a process of its own, for a limit cannot be raised again."""
+    code = ("import psutil, resource; from minunclip.common import free_ram; "
+            "most = psutil.Process().memory_info().vms + 2**30; "
+            "resource.setrlimit(resource.RLIMIT_AS, (most, most)); print(free_ram())")  # fmt: skip
+    left = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert left <= 2**30

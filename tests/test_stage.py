@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import minunclip
 from minunclip.clip import CLIP, CLIPConfig
-from minunclip.common import STAGES, read_weights, sha256, verify, weights_folder
+from minunclip.common import STAGES, checksum, read_weights, sha256, verify, weights_folder
 from minunclip.common.stage import config_from
 from minunclip.decoder import Decoder
 from minunclip.evaluation import Judge
@@ -123,7 +123,7 @@ def edited(stage, path, **changes):
     stage.save(path)
     metadata, weights = read_weights(path)
     metadata["config"] = json.dumps({**json.loads(metadata["config"]), **changes})
-    save_file(weights, path, metadata)
+    save_file(weights, path, metadata | {"sum": checksum(metadata, weights)})
     return path
 
 
@@ -132,7 +132,26 @@ def test_weights_that_do_not_fit_their_config(prior, tmp_path, changes):
     path = edited(prior, tmp_path / "prior.safetensors", **changes)
     with pytest.raises(ValueError) as error:
         DiffusionPrior.from_pretrained(path)
-    assert "does not fit its own config" in one_line(error, path)
+    assert "comes from another version of minunclip, train it anew" in one_line(error, path)
+
+
+@pytest.mark.parametrize("changes", [{"diffusion": []}, {"layers": None}, {"width": "wide"}])
+def test_a_setting_of_another_kind(prior, tmp_path, changes):
+    path = edited(prior, tmp_path / "prior.safetensors", **changes)
+    with pytest.raises(ValueError) as error:
+        DiffusionPrior.from_pretrained(path)
+    assert "comes from another version" in one_line(error, path)
+
+
+@pytest.mark.parametrize("config", ["[]", "3", "{", "null"])
+def test_a_config_that_is_no_object(prior, tmp_path, config):
+    path = prior.save(tmp_path / "prior.safetensors")
+    metadata, weights = read_weights(path)
+    metadata["config"] = config
+    save_file(weights, path, metadata | {"sum": checksum(metadata, weights)})
+    with pytest.raises(ValueError) as error:
+        DiffusionPrior.from_pretrained(path)
+    assert "comes from another version" in one_line(error, path)
 
 
 def test_a_file_of_another_version(prior, tmp_path):

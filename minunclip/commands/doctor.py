@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import sys
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..common import files
+from ..common import files, write_text
 
 PACKAGES = ("torch", "einops", "numpy", "pillow", "safetensors", "matplotlib", "ipywidgets", "jupyterlab",
-            "open_clip_torch", "huggingface_hub", "nbval", "psutil", "tqdm")  # fmt: skip
+            "open_clip_torch", "huggingface_hub", "filelock", "nbval", "psutil", "tqdm")  # fmt: skip
 
 
 def python() -> str:
@@ -45,11 +46,20 @@ def torch_works() -> str:
 
 
 def device() -> str:
+    """Tries the device: a GPU may be found, and yet be too old or too new for this PyTorch."""
     import torch
 
-    from ..common import best_device
+    from ..common import best_device, plain, try_device
 
-    found = best_device()
+    with warnings.catch_warnings(record=True) as told:                  # PyTorch warns of a driver that is too old
+        warnings.simplefilter("always")
+        found = best_device()
+    if told:
+        raise RuntimeError(plain(told[0].message) or " ".join(str(told[0].message).split()))
+    try:
+        try_device(found)
+    except RuntimeError as error:
+        raise RuntimeError(f"{found}: {plain(error) or error}") from None
     if found.type != "cuda":
         return f"{found} (no CUDA GPU; all of `scenes` runs without one)"
     free, total = torch.cuda.mem_get_info()
@@ -67,12 +77,33 @@ def weights() -> str:
 
 
 def memory() -> str:
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return "unknown on this system"
-    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    if size < 3:
-        raise RuntimeError(f"{size:.1f} GiB: the notebooks want 4")
-    return f"{size:.1f} GiB"
+    """What this process may take: a container or a batch job often has less than the machine."""
+    import psutil
+
+    from ..common import free_ram
+
+    free, total = free_ram() / 2**30, psutil.virtual_memory().total / 2**30
+    if free < 2:
+        raise RuntimeError(f"{free:.1f} GiB for this process: the notebooks want 4; close programs, or raise its limit")
+    return f"{free:.1f} GiB for this process, the machine has {total:.1f}"
+
+
+def shared_memory() -> str:
+    """Processes that draw examples hand them over through it. Docker gives 64 MB."""
+    if not Path("/dev/shm").is_dir():
+        return "not needed on this system"
+    free = shutil.disk_usage("/dev/shm").free / 2**20
+    if free < 32:
+        raise RuntimeError(f"{free:.0f} MiB in /dev/shm: train with --workers 0, or start Docker with --shm-size=1g")
+    return f"{free:.0f} MiB"
+
+
+def writing() -> str:
+    """Writes, renames and removes a file where pictures and where trainings go."""
+    for folder in {Path.cwd(), next(path for path in (files.DATA, *files.DATA.absolute().parents) if path.is_dir())}:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".minunclip-") as inside:
+            write_text(Path(inside) / "picture", "a try")
+    return f"works here and in {files.DATA}"
 
 
 def disk() -> str:
@@ -90,7 +121,8 @@ def profile() -> str:
 
 CHECKS: dict[str, Callable[[], str]] = {
     "Python": python, "packages": packages, "torch": torch_works, "device": device,
-    "weights": weights, "memory": memory, "disk": disk, "suggested profile": profile,
+    "weights": weights, "memory": memory, "shared memory": shared_memory, "writing": writing, "disk": disk,
+    "suggested profile": profile,
 }  # fmt: skip
 
 

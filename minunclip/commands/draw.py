@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from ..common import best_device, best_dtype, check_target, save_png, to_pil
+from ..common import best_device, best_dtype, check_target, save_png, to_pil, try_device
 from ..plots import show
 from ..pretrained import Upscaler, check_extra, is_ours, load
-from ..text import CutWarning
+from ..text import CutWarning, Text
 from ..unclip import Drawing, Settings, UnCLIP
 
 
@@ -26,6 +26,7 @@ def sheet(drawing: Drawing) -> Image.Image:
     return show(drawing.image, drawing.captions, seed=drawing.seed).image
 
 
+AT_ONCE = 16                                # captions: more at once would only take more memory
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -45,9 +46,13 @@ def draw(
     if not out.parent.is_dir():
         raise OSError(f"cannot write {out}: there is no folder {out.parent}; choose another --out")
     check_target(out)
+    Settings(**settings)                    # whatever can be refused is, before gigabytes are fetched and read
     if size == 1024 and not is_ours(model):
-        check_extra()                       # before gigabytes are fetched and read
+        check_extra()
     place = device_of(device)
+    try_device(place)
+    if not quiet and (hint := one_word_each(captions)):
+        print(f"minunclip: {hint}", file=sys.stderr)
     number = DTYPES[dtype] if dtype else torch.float32 if is_ours(model) else best_dtype(place)
     with plain_warnings():
         cascade = load(model, place, number, memory)
@@ -58,9 +63,36 @@ def draw(
         if upsampler_steps:
             settings["upsampler_steps"] = one_for_each(upsampler_steps, len(cascade.upsamplers))
         changed = replace(cascade.settings, **settings)
-        drawing = follow(cascade, captions, seed, size, settings=changed, quiet=quiet)
+        drawing = draw_all(cascade, captions, seed, size, settings=changed, quiet=quiet)
     save_png(sheet(drawing), out, f"{'; '.join(captions)} (minunclip {model}, seed {seed})")
     return drawing
+
+
+def one_word_each(captions: list[str]) -> str:
+    """A hint for who forgot the quotes; empty if nobody did."""
+    if len(captions) == 1 or any(len(caption.split()) > 1 for caption in captions):
+        return ""
+    return f"drawing {len(captions)} pictures, one for each word; for one picture: draw \"{' '.join(captions)}\""
+
+
+def draw_all(
+    cascade: UnCLIP, captions: list[str], seed: int, size: int | None, *, settings: Settings, quiet: bool
+) -> Drawing:
+    """All captions, some at once."""
+    if len(captions) > AT_ONCE:
+        with warnings.catch_warnings(action="ignore"):                  # which come when they are drawn
+            cascade.encode_text(captions)                               # none is to be refused after others were drawn
+    parts = [follow(cascade, captions[i : i + AT_ONCE], seed + i, size, settings=settings, quiet=quiet)
+             for i in range(0, len(captions), AT_ONCE)]  # fmt: skip
+    return joined(parts) if len(parts) > 1 else parts[0]
+
+
+def joined(parts: list[Drawing]) -> Drawing:
+    """Several drawings as one. Picture i has the seed of the first + i, as if all had been drawn at once."""
+    images = {side: torch.cat([part.images[side] for part in parts]) for side in parts[0].images}
+    captions = [caption for part in parts for caption in part.captions]
+    text, z_i = Text.cat(*(part.text for part in parts)), torch.cat([part.z_i for part in parts])
+    return replace(parts[0], captions=captions, text=text, z_i=z_i, images=images)
 
 
 def follow(

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from ..clip import CLIP
-from ..common import DATA, SHIPPED, alone, check_target, sha256, weights_folder, write_text
+from ..common import DATA, SHIPPED, alone, check_target, sha256, sweep, weights_folder, write_text
 from ..training import Bank, Loader, Recipe, TrainConfig, Trainer, batches, recipe_for
 from ..training.recipes import NEED_CLIP
 
@@ -26,6 +26,7 @@ def run(
     out = out or DATA / "runs" / f"{stage}.safetensors"
     check_target(out)
     with alone(beside(out, ".lock"), f"another training writes {out}: wait for it, or choose another --out"):
+        sweep(out, beside(out, ".checkpoint"), beside(out, ".curve.json"))
         return train(stage, profile, out, clip=clip, steps=steps, workers=workers, fresh=fresh)
 
 

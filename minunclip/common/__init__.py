@@ -7,14 +7,15 @@ May import: no other part of minunclip.
 from importlib import import_module
 
 _FILES = {
-    "device": ("best_device", "best_dtype", "free_on", "free_ram", "keep_freed_memory"),
+    "device": ("best_device", "best_dtype", "try_device"),
     "errors": ("plain",),
-    "files": ("DATA", "PACKAGE", "SHIPPED", "STAGES", "machine", "read_weights", "sha256", "verify",
-              "weights_folder"),
+    "files": ("DATA", "PACKAGE", "SHIPPED", "STAGES", "checksum", "machine", "read_weights", "sha256",
+              "verify", "weights_folder"),
     "images": ("for_clip", "for_decoder", "read_picture", "save_png", "to_pil", "to_uint8"),
+    "memory": ("free_on", "free_ram", "keep_freed_memory"),
     "stage": ("Stage",),
     "stream": ("Stream", "streamed"),
-    "writing": ("alone", "check_target", "replacing", "write_text"),
+    "writing": ("alone", "check_target", "replacing", "sweep", "write_text"),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 __all__ = sorted(_FILE_OF)  # noqa: PLE0605

@@ -34,6 +34,21 @@ def read_weights(path: Path) -> tuple[dict[str, str], dict]:
         raise ValueError(f"{path} is damaged ({error}): fetch it again") from None
 
 
+def checksum(metadata: dict[str, str], weights: dict) -> str:
+    """A sum over all that a weight file of ours holds: its notes, and the names, shapes and numbers of its tensors.
+
+    It stands in the file itself, as the note "sum", which does not count.
+    """
+    import torch
+
+    notes = sorted((name, note) for name, note in metadata.items() if name != "sum")
+    layout = [(name, str(weights[name].dtype), list(weights[name].shape)) for name in sorted(weights)]
+    sum_ = hashlib.sha256(json.dumps([notes, layout]).encode())
+    for name in sorted(weights):
+        sum_.update(weights[name].contiguous().flatten().view(torch.uint8).numpy())
+    return sum_.hexdigest()
+
+
 def verify(path: Path) -> None:
     """Compare a shipped file with its SHA-256. Raises ValueError if a single bit is different."""
     sums = path.with_name("SHA256.json")

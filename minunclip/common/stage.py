@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from .files import SHIPPED, read_weights, verify, weights_folder
+from .files import SHIPPED, checksum, read_weights, verify, weights_folder
 from .writing import replacing
 
 
@@ -38,13 +38,14 @@ class Stage(nn.Module):
         return hashlib.sha256(b"".join(weights)).hexdigest()
 
     def save(self, path: str | Path, **notes: str) -> Path:
-        """Write config and weights (float16) to a safetensors file; `notes` join its metadata.
+        """Write config and weights (float16) to a safetensors file; `notes` join its metadata, and a sum over it all.
 
         The file appears under its name only when it is complete. Raises OSError if it cannot be written.
         """
         path = Path(path)
         weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in self.state_dict().items()}
         metadata = {"stage": type(self).__name__, "config": json.dumps(asdict(self.config)), **notes}
+        metadata["sum"] = checksum(metadata, weights)
         try:
             with replacing(path) as temporary:
                 save_file(weights, temporary, metadata)
@@ -59,19 +60,21 @@ class Stage(nn.Module):
         name_or_path: "scenes" for the shipped weights, or a safetensors file that `save` wrote.
         Raises FileNotFoundError, or ValueError for a damaged file or one of another stage.
         """
-        path = Path(name_or_path)
+        path = Path(name_or_path).expanduser()
         if str(name_or_path) in SHIPPED:
             path = weights_folder(str(name_or_path)) / cls.file_name
             verify(path)
         metadata, weights = read_weights(path)
         if metadata.get("stage") != cls.__name__:
             raise ValueError(f"{path} holds {metadata.get('stage', 'no stage of ours')}, not {cls.__name__}")
+        if checksum(metadata, weights) != metadata.get("sum"):
+            raise ValueError(f"{path} is damaged, or an older version wrote it: copy it again, or train it anew")
         try:
             stage = cls(config_from(cls.config_class, json.loads(metadata["config"])))
             stage.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]                    # PyTorch lists every tensor on a line
-            raise ValueError(f"{path} does not fit its own config, get a fresh copy: {why}") from None
+            raise ValueError(f"{path} comes from another version of minunclip, train it anew: {why}") from None
         return stage.to(device).eval()
 
 
@@ -85,7 +88,7 @@ def config_from(config_class: type, values: dict):
 
 
 def _restore(hint, value):
-    if is_dataclass(hint) and isinstance(value, dict):
+    if is_dataclass(hint):
         return config_from(hint, value)
     return tuple(value) if isinstance(value, list) else value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -77,6 +78,13 @@ def temporary_beside(target: Path) -> Path:
     handle, name = tempfile.mkstemp(".tmp", f".{target.name[:60]}.", target.parent if own else None)
     os.close(handle)
     return Path(name)
+
+
+def sweep(*targets: Path) -> None:
+    """Remove the temporary files of writers that were killed. Only for who alone may write these targets now."""
+    for target in targets:
+        for left in target.parent.glob(f".{glob.escape(target.name[:60])}.*.tmp"):
+            left.unlink(missing_ok=True)
 
 
 def mode_of(target: Path) -> int:
