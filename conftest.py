@@ -6,6 +6,7 @@ from collections import Counter
 # A notebook's kernel inherits these, so they stand before anything that reads them is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads sleep: pytest and the kernel share cores
 os.environ.setdefault("TQDM_MININTERVAL", "5")  # nbval loses a cell's end behind thousands of bar updates
+os.environ.setdefault("MINUNCLIP_CLAIMS", "strict")  # a notebook that says what its numbers do not is a failure
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that would download something fails at once
 
 import hypothesis  # noqa: E402
