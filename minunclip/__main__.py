@@ -65,6 +65,9 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=path, help="weight file, or folder for all (default: in data/runs)")
     parser.add_argument("--clip", default="scenes", help="for prior and decoder: 'scenes' or a CLIP weight file")
     parser.add_argument("--steps", type=int, help="stop there instead; the learning rate falls to 0 by then")
+    parser.add_argument("--streams", type=int, default=1, metavar="S",
+                        help="parts of a batch, one after the other or on as many GPUs: less memory (default: 1, or as "
+                             "many as torchrun starts processes)")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, help="processes that draw the scenes")
     parser.add_argument("--fresh", action="store_true", help="do not resume from a checkpoint")
     parser.add_argument("--captions", type=int, help="with all: how many the evaluation takes (default: 1000)")
@@ -108,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def prepare_streams() -> None:
-    """Printing never fails: letters that a terminal lacks become codes, and where there is no terminal nothing shows."""
+    """Printing never fails: letters that a terminal lacks become codes; without a terminal nothing is shown."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:                                              # started without a console
@@ -138,14 +141,18 @@ def _train(args: argparse.Namespace) -> int:
         raise ValueError("--captions is for `train all`, which measures what it trained")
     from .commands.train import run
 
-    print(run(args.stage, args.profile, args.out, clip=args.clip, steps=args.steps, workers=args.workers,
-              fresh=args.fresh))  # fmt: skip
+    written = run(args.stage, args.profile, args.out, clip=args.clip, steps=args.steps, streams=args.streams,
+                  workers=args.workers, fresh=args.fresh)  # fmt: skip
+    if os.environ.get("RANK", "0") == "0":                              # of several processes of torchrun the first
+        print(written)
     return 0
 
 
 def _train_all(args: argparse.Namespace) -> int:
     if args.clip != "scenes":
         raise ValueError("--clip is for a single stage: `train all` trains the CLIP that its other stages learn from")
+    if args.streams != 1 or int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError("--streams, torchrun and accelerate are for a single stage: `all` starts its own processes")
     from .commands.train_all import train_all
 
     captions = 1000 if args.captions is None else args.captions

@@ -6,7 +6,7 @@ from helpers import normal
 from torch import nn
 
 from minunclip.clip import CLIP
-from minunclip.training import TrainConfig, Trainer
+from minunclip.training import TrainConfig, Trainer, parallel
 from minunclip.training.muon import Muon, inner_matrices, orthogonal
 from minunclip.training.recipes import ClipRecipe, recipe_for
 
@@ -69,6 +69,6 @@ def test_every_weight_has_one_optimiser_and_all_share_the_schedule():
     def loss(model, batch, rng):
         return sum(p.square().sum() for p in model.parameters())
 
-    trainer.update(loss, None)
+    trainer.update(parallel.joined(model, loss), None)
     assert [group["lr"] for group in groups] == [pytest.approx(0.5e-3), pytest.approx(0.01)]
     assert len(Trainer(model, TrainConfig(steps=1, batch=1)).optimisers) == 1

@@ -8,9 +8,9 @@ import torch
 from helpers import normal
 from train_helpers import CONFIG, Recipe, assert_same, build, loss, trained
 
-from minunclip.training import TrainConfig, Trainer, batches, trainer
+from minunclip.training import TrainConfig, Trainer, batches, parallel, precision, trainer
 from minunclip.training.recipes import ClipRecipe
-from minunclip.training.trainer import learning_rate
+from minunclip.training.trainer import learning_rate, numbers_of
 
 # -- resumption ----------------------------------------------------------------------------------------------
 
@@ -32,17 +32,34 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, stop):
     assert timeless(first[:saved] + rest) == timeless(records)
 
 
-def test_the_comparison_notices_another_random_state(tmp_path):
+def test_the_comparison_notices_other_random_numbers(monkeypatch):
+    """Of the loss, and of dropout."""
     whole, _ = trained()
-    for part in ("rng", "torch_rng"):
-        checkpoint = tmp_path / "run.checkpoint"
-        trained(5, checkpoint)
-        state = torch.load(checkpoint, weights_only=True)
-        state[part] = torch.Generator().manual_seed(77).get_state()
-        torch.save(state, checkpoint)
-        resumed, _ = trained(None, checkpoint)
+    monkeypatch.setattr("train_helpers.loss", lambda model, batch, rng: loss(model, batch, torch.Generator()))
+    fixed, _ = trained()                                                # here the numbers are dropout's alone
+    monkeypatch.setattr(trainer, "numbers_of", lambda config, step, stream: torch.Generator().manual_seed(step))
+    other, _ = trained()
+    for one, another in ((fixed, whole), (other, fixed)):
         with pytest.raises(AssertionError):
-            assert_same(resumed, whole)
+            assert_same(one, another)
+
+
+def test_streams_add_up(monkeypatch):
+    """A step in parts is the step as a whole, but for its random numbers, of which every part has its own."""
+    whole, _ = trained()
+    parts, _ = trained(config=replace(CONFIG, streams=2))
+    assert (whole.model[0].weight - parts.model[0].weight).abs().max() > 1e-3
+    monkeypatch.setattr("train_helpers.loss", lambda model, batch, rng: model[3](batch[:, :1].repeat(1, 8)).pow(2).mean())
+    plain, _ = trained()
+    parts, _ = trained(config=replace(CONFIG, streams=4))
+    for ours, theirs in zip(parts.model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_streams_that_do_not_divide_the_batch_are_refused():
+    with pytest.raises(ValueError, match="a batch of 4 cannot be dealt into 3 parts for 1 processes: choose --streams"):
+        Trainer(build(), replace(CONFIG, streams=3))
+    Trainer(build(), replace(CONFIG, streams=3), together=True)
 
 
 def test_a_finished_run_has_nothing_left_to_do(tmp_path):
@@ -119,7 +136,7 @@ def test_a_failing_save_keeps_the_last_checkpoint(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr("minunclip.training.trainer.torch.save", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(OSError, match="cannot write .*run.checkpoint: the disk is full"):
         trainer.save(checkpoint)
     assert checkpoint.read_bytes() == before and list(tmp_path.iterdir()) == [checkpoint]
 
@@ -143,10 +160,9 @@ def test_the_optimiser_uses_the_learning_rate():
 
 def test_the_first_step_equals_adamw_with_clipping():
     trainer = Trainer(build(), CONFIG)
-    model, batch, rng = build(), normal(4, 6), torch.Generator().manual_seed(CONFIG.seed)
-    torch.manual_seed(5)
-    trainer.update(loss, batch)
-    torch.manual_seed(5)
+    model, batch, rng = build(), normal(4, 6), numbers_of(CONFIG, 0, 0)
+    trainer.update(parallel.joined(trainer.model, loss), batch)
+    torch.manual_seed(rng.initial_seed())
     loss(model, batch, rng).backward()
     norm = torch.stack([p.grad.square().sum() for p in model.parameters()]).sum().sqrt()
     for p in model.parameters():
@@ -162,8 +178,8 @@ def test_the_first_step_equals_adamw_with_clipping():
                          [(True, True, True), (True, False, False), (False, True, False)])  # fmt: skip
 def test_bf16_only_where_the_hardware_computes_in_it(asked, native, enabled, monkeypatch):
     """Elsewhere it is emulated: on a CPU with AVX2 alone a convolution there and back took 21 times as long."""
-    monkeypatch.setattr(trainer, "best_dtype", lambda device: torch.bfloat16 if native else torch.float32)
-    with trainer.precision(torch.device("cpu"), asked):
+    monkeypatch.setattr(precision, "best_dtype", lambda device: torch.bfloat16 if native else torch.float32)
+    with precision.Precision(torch.device("cpu"), asked):
         assert torch.is_autocast_enabled("cpu") == enabled
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == (torch.bfloat16 if enabled else torch.float32)

@@ -55,11 +55,11 @@ def flat(value) -> list:
 
 
 def assert_same(a: Trainer, b: Trainer) -> None:
-    """Bitwise: weights, averages, optimiser, random state, step."""
+    """Bitwise: weights, averages, optimiser, step."""
     for get in (lambda t: t.model.state_dict(), lambda t: t.averaged.state_dict(),
                 lambda t: [optimiser.state_dict() for optimiser in t.optimisers]):  # fmt: skip
         ours, theirs = flat(get(a)), flat(get(b))
         assert len(ours) == len(theirs) > 3
         for x, y in zip(ours, theirs, strict=True):
             assert torch.equal(x, y) if isinstance(x, Tensor) else x == y
-    assert torch.equal(a.rng.get_state(), b.rng.get_state()) and a.step == b.step
+    assert a.step == b.step

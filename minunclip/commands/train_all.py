@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from ..common import DATA, PACKAGE, STAGES, alone, check_target, machine, read_weights, sha256, write_text
-from ..training import recipe_for
+from ..training import TrainConfig, recipe_for
 from ..training.recipes import NEED_CLIP, CaptionRecipe
 from .evaluate import check, evaluate
 from .train import shortened
@@ -56,7 +56,8 @@ class Run:
         """Whether the weight file of a stage is there, trained as it should be and with this CLIP."""
         if stage not in self.finished and self.file(stage).is_file():
             metadata, _ = read_weights(self.file(stage))
-            same = json.loads(metadata.get("train", "{}")) == json.loads(json.dumps(self.config(stage)))
+            trained = asdict(TrainConfig(0, 0)) | json.loads(metadata.get("train", "{}"))
+            same = json.dumps(trained) == json.dumps(asdict(TrainConfig(0, 0)) | self.config(stage))
             if same and (stage not in NEED_CLIP or metadata.get("clip") == sha256(self.file("clip"))):
                 self.finished.add(stage)
         return stage in self.finished

@@ -8,7 +8,8 @@ CAUSES = {
         "the memory ran out: draw fewer captions at once or a smaller --size, use --memory offload or --memory disk, "
         "or train with a smaller batch",
     ("No space left", "Disk quota exceeded", "File too large", "PytorchStreamWriter failed", "inline_container.cc"):
-        "the disk is full, or its quota or the limit on files (ulimit -f) is used up: make room, or choose another place; what was there before is whole",
+        "the disk is full, or its quota or the limit on files (ulimit -f) is used up: make room, or choose another "
+        "place; what was there before is whole",
     ("no kernel image is available",):
         "this PyTorch was not built for this GPU: take the CPU (--device cpu, or CUDA_VISIBLE_DEVICES= in front), or "
         "install the PyTorch that fits: uv pip install --torch-backend=auto --reinstall-package torch torch",

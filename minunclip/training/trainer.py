@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..common import best_dtype, replacing
+from ..common import replacing
+from . import parallel
+from .checkpoint import check_training, damage_named, read_checkpoint
 from .muon import Muon, inner_matrices
+from .precision import Precision
 
 Loss = Callable[[nn.Module, Any, torch.Generator], Tensor]     # (model, batch, rng) -> scalar
 Loader = Callable[[int], Iterator[Any]]                         # first step -> batches, from that step on
@@ -45,7 +46,8 @@ class TrainConfig:
     muon: float = 0.0                       # Muon's learning rate for the inner matrices; 0: AdamW for them as well
     ema: float = 0.999                      # 0.999: an average over about the last thousand steps
     max_grad_norm: float = 1.0
-    bf16: bool = True                       # where the hardware computes in it, see `precision`
+    bf16: bool = True                       # or float16, where the hardware computes in it, see `Precision`
+    streams: int = 1                        # parts of a batch, each with random numbers of its own, see `parallel`
     save_every: int = 200                   # steps between checkpoints
     seed: int = 0
 
@@ -79,21 +81,34 @@ def optimisers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimi
     return [adamw, Muon(inner, config.muon, weight_decay=config.weight_decay)] if inner else [adamw]
 
 
+def numbers_of(config: TrainConfig, step: int, stream: int) -> torch.Generator:
+    """The random numbers of one stream of one step. They depend on nothing else: so no checkpoint has to keep any."""
+    return torch.Generator().manual_seed(zlib.crc32(repr((config.seed, step, stream)).encode()))
+
+
 class Trainer:
-    """All that changes while training: model, optimiser, averaged weights, random state, step and curve.
+    """All that changes while training: model, optimiser, averaged weights, step and curve.
 
     checkpoint   a file to resume from, if it is there, and to save to, every `config.save_every` steps
     made_from    what the examples depend on, such as the sum of a CLIP's file: resuming with another is refused
+    together     the loss compares the examples of a batch with each other: so a batch is never cut into streams
     curve        some 200 points: {"step", "loss": its running mean over 50 steps, "seconds"}
+
+    Raises ValueError for streams that processes or examples cannot be dealt into.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig, checkpoint: Path | None = None, *, made_from: str = ""):
+    def __init__(
+        self, model: nn.Module, config: TrainConfig, checkpoint: Path | None = None, *, made_from: str = "",
+        together: bool = False,
+    ):  # fmt: skip
         self.model, self.config, self.checkpoint, self.made_from = model, config, checkpoint, made_from
         self.step, self.seconds, self.average, self.curve = 0, 0.0, 0.0, []
         self.device = next(model.parameters()).device
+        self.streams = 1 if together else config.streams
+        check_streams(self.streams, config.batch, together)
         self.optimisers = optimisers(model, config)
         self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
-        self.rng = torch.Generator().manual_seed(config.seed)
+        self.precision = Precision(self.device, config.bf16)
 
     @property
     def ema(self) -> nn.Module:
@@ -106,10 +121,11 @@ class Trainer:
             self.load(self.checkpoint)
         start = time.perf_counter() - self.seconds
         self.model.train()
+        whole = parallel.joined(self.model, loss)
         for batch in loader(self.step):
             if self.step >= self.config.steps:
                 break
-            value, norm = self.update(loss, batch)
+            value, norm = self.update(whole, batch)
             self.seconds = time.perf_counter() - start
             self.draw_curve(value)
             if self.checkpoint and (self.step % self.config.save_every == 0 or self.step == self.config.steps):
@@ -117,27 +133,61 @@ class Trainer:
             lr = learning_rate(self.step - 1, self.config)
             yield Record(self.step, value, self.step * self.config.batch, lr, norm, self.seconds)
 
-    def update(self, loss_fn: Loss, batch) -> tuple[float, float]:
-        """One optimiser step. Raises FloatingPointError, with nothing changed, if the loss is not a number."""
+    def update(self, whole: nn.Module, batch) -> tuple[float, float]:
+        """One optimiser step of a model with its loss: the loss, and the length of its gradient.
+
+        Raises FloatingPointError, with nothing changed, if the loss is not a number.
+        """
+        self.set_rates()
+        value = self.backward(whole, batch)
+        if not math.isfinite(value):
+            self.zero_grad()
+            raise FloatingPointError(
+                f"the loss became {value} at step {self.step}; the last checkpoint is kept as it was: "
+                f"train again, from the start, with a lower learning rate than {self.config.lr}"
+            )
+        scaler = self.precision.scaler
+        for optimiser in self.optimisers:
+            scaler.unscale_(optimiser)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        for optimiser in self.optimisers:
+            scaler.step(optimiser)
+        scaler.update()
+        self.zero_grad()
+        self.averaged.update_parameters(self.model)
+        self.step += 1
+        return value, norm.item()
+
+    def set_rates(self) -> None:
         share = learning_rate(self.step, self.config) / self.config.lr
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = share * optimiser.defaults["lr"]
-        with precision(self.device, self.config.bf16):
-            loss = loss_fn(self.model, batch, self.rng)
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss became {loss.item()} at step {self.step}; the last checkpoint is kept as it was: "
-                    f"train again, from the start, with a lower learning rate than {self.config.lr}"
-                )
-            loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+
+    def zero_grad(self) -> None:
         for optimiser in self.optimisers:
-            optimiser.step()
             optimiser.zero_grad()
-        self.averaged.update_parameters(self.model)
-        self.step += 1
-        return loss.item(), norm.item()
+
+    def backward(self, whole: nn.Module, batch) -> float:
+        """The gradients of this process's streams, averaged with those of the others; the loss of them all."""
+        streams, losses = self.parts(batch), []
+        for n, (stream, part) in enumerate(streams, start=1):
+            rng = numbers_of(self.config, self.step, stream)
+            torch.manual_seed(rng.initial_seed())                       # which dropout draws from
+            alone = n < len(streams) and parallel.count() > 1           # gradients meet after the last stream
+            with whole.no_sync() if alone else nullcontext():
+                with self.precision:
+                    loss = whole(part, rng) / len(streams)
+                self.precision.scaler.scale(loss).backward()
+            losses.append(loss.detach())
+        return parallel.mean(sum(losses)).item()
+
+    def parts(self, batch) -> list[tuple[int, Any]]:
+        """The streams of this process: their numbers, and their parts of a batch."""
+        if self.streams == 1:
+            return [(0, batch)]
+        size = self.config.batch // self.streams
+        return [(stream, batch[stream * size : (stream + 1) * size]) for stream in parallel.mine(range(self.streams))]
 
     def draw_curve(self, loss: float) -> None:
         """Add a point if it is time for one."""
@@ -150,78 +200,36 @@ class Trainer:
         return {
             "model": self.model.state_dict(), "ema": self.averaged.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers], "config": asdict(self.config),
-            "rng": self.rng.get_state(), "torch_rng": torch.get_rng_state(),
-            **{name: getattr(self, name) for name in PLAIN},
+            "scaler": self.precision.scaler.state_dict(), **{name: getattr(self, name) for name in PLAIN},
         }  # fmt: skip
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
-        with replacing(path) as temporary:
-            torch.save(self.state(), temporary)
+        """Write a checkpoint, whole or not at all; of several processes the first does."""
+        if parallel.rank() == 0:
+            with replacing(path) as temporary:
+                torch.save(self.state(), temporary)
 
     def load(self, path: Path) -> None:
         """Go on where a checkpoint stopped. Raises ValueError if it is damaged or of another training."""
-        with damage_named(path):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            check_kinds(state, self.state())
-        self.compare(path, state)
-        with damage_named(path):
-            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-                optimiser.load_state_dict(saved)
-            self.rng.set_state(state["rng"])
-            torch.set_rng_state(state["torch_rng"])
-        for name in PLAIN:
-            setattr(self, name, state[name])
-
-    def compare(self, path: Path, state: dict) -> None:
-        """Take the weights of a checkpoint. Raises ValueError if it was made with other settings or another model."""
-        ours, theirs = asdict(self.config), state["config"]
-        if different := [name for name in ours if ours[name] != theirs.get(name) and name != "save_every"]:
-            name = different[0]
-            raise ValueError(
-                f"{path} was trained with {name}={theirs.get(name)}, this run has {name}={ours[name]}: "
-                f"start again with --fresh, or use the old settings"
-            )
-        if state["made_from"] != self.made_from:
-            raise ValueError(f"{path} was trained with another CLIP: start again with --fresh, or name that CLIP")
+        state = read_checkpoint(path, self.state())
+        check_training(path, state, self.state())
         try:
             self.model.load_state_dict(state["model"])
             self.averaged.load_state_dict(state["ema"])
         except RuntimeError as error:
             why = " ".join(str(error).split())[:200]                    # PyTorch lists every tensor on a line
             raise ValueError(f"{path} holds another model: start again with --fresh ({why})") from None
+        with damage_named(path):
+            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
+            self.precision.scaler.load_state_dict(state["scaler"])
+        for name in PLAIN:
+            setattr(self, name, state[name])
 
 
-@contextmanager
-def damage_named(path: Path) -> Iterator[None]:
-    """Whatever goes wrong while a checkpoint is read becomes a ValueError that names it."""
-    try:
-        yield
-    except (OSError, RuntimeError, EOFError, ValueError, TypeError, LookupError, UnpicklingError, BadZipFile):
-        raise ValueError(f"{path} is damaged: start again with --fresh") from None
-
-
-def check_kinds(found: Any, expected: dict) -> None:
-    """Raises TypeError or KeyError where a checkpoint has not what ours have, or something of another type."""
-    for name, value in expected.items():
-        if not isinstance(found[name], type(value)):
-            raise TypeError(name)
-
-
-class precision:
-    """bf16 for the matrix products, if asked for and if the hardware computes in it: a CPU without such instructions
-    takes twenty times as long over a convolution. On a CPU attention then takes its plain form, whose backward pass is
-    six times faster there than the fused one's."""
-
-    def __init__(self, device: torch.device, bf16: bool):
-        bf16 = bf16 and best_dtype(device) == torch.bfloat16
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
-        self.attention = sdpa_kernel(SDPBackend.MATH) if bf16 and device.type == "cpu" else nullcontext()
-
-    def __enter__(self):
-        self.autocast.__enter__()
-        self.attention.__enter__()
-
-    def __exit__(self, *error):
-        self.attention.__exit__(*error)
-        self.autocast.__exit__(*error)
+def check_streams(streams: int, batch: int, together: bool) -> None:
+    """Raises ValueError unless each process gets as many streams, and each stream as many examples."""
+    parts = parallel.count() if together else streams
+    if streams < 1 or batch % parts or not together and streams % parallel.count():
+        raise ValueError(f"a batch of {batch} cannot be dealt into {parts} parts for {parallel.count()} processes: "
+                         "choose --streams that is a multiple of the processes and divides the batch")  # fmt: skip

@@ -30,6 +30,7 @@ class Recipe:
     side = SIDES[0]                         # of the pictures in a batch
     bank = "bank"                           # the name of the file that keeps its examples, if they are made once
     family = 1                              # so many neighbours of the data set belong into one batch
+    together = False                        # whether the loss compares the examples of a batch with each other
     statistics = 4096                       # so many pictures tell the mean and the spread of embeddings
 
     def ready(self, examples: Examples) -> Examples:

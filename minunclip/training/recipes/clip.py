@@ -8,6 +8,7 @@ from torch import Tensor
 from ...clip import CLIP, CLIPConfig
 from ...scenes import THOROUGH, VOCABULARY, Scenes
 from ...text import WordTokenizer
+from .. import parallel
 from ..data import ENDLESS, Captioned, embeddings, pixels
 from ..trainer import TrainConfig
 from .base import CROWDED, SIDES, TextRecipe
@@ -17,7 +18,7 @@ class ClipRecipe(TextRecipe):
     """Contrastive training, every picture among seven siblings that differ from it in a fact or two."""
 
     dataset = Scenes("train", ENDLESS, siblings=8, counts=CROWDED, chances=THOROUGH)
-    family, bank = 8, "clip"
+    family, bank, together = 8, "clip", True
     config = CLIPConfig(
         embed_width=128, image_size=SIDES[0], patch=8, stem=(48, 48, 96, 96, 160), image_width=160, image_layers=3,
         image_heads=5, text_width=128, text_layers=3, text_heads=4, context=32, vocabulary=VOCABULARY,
@@ -39,7 +40,10 @@ class ClipRecipe(TextRecipe):
         return CLIP(self.config)
 
     def loss(self, model: CLIP, batch: Captioned, rng: torch.Generator) -> Tensor:
-        return model.loss(pixels(batch.images.to(model.device)), batch.ids, rng)
+        """Every picture is compared with every caption of the batch, also with those that other processes encode."""
+        part = parallel.mine(batch)
+        z_i = model.encode_image(pixels(part.images.to(model.device)))
+        return model.compare(parallel.gathered(z_i), parallel.gathered(model.embed_ids(part.ids)), rng)
 
     def finish(self, model: CLIP) -> None:
         """Turn the space of z_i and z_t so that its axes are the principal axes of z_i, the longest first.
