@@ -82,7 +82,8 @@ class ARPrior(Prior):
         pca, k = PCA.fit(z_i), self.config.components
         for name, value in (("mean", pca.mean), ("basis", pca.basis[:k]), ("variances", pca.variances[:k])):
             getattr(self, name).copy_(value.half())
-        x, shares = self.whiten(z_i.to(self.device)), torch.linspace(0, 1, self.config.dot_buckets + 1)[1:-1]
+        shares = torch.linspace(0, 1, self.config.dot_buckets + 1, dtype=torch.float32, device="cpu")[1:-1]
+        x = self.whiten(z_i.to(self.device))
         self.low.copy_(x.amin(dim=0).half())
         self.high.copy_(x.amax(dim=0).half())
         self.dot_edges.copy_(torch.quantile(dot(z_i, z_t), shares.to(z_i.device)).half())
@@ -112,7 +113,8 @@ class ARPrior(Prior):
 
     def dequantise(self, ids: Tensor) -> Tensor:
         """Buckets (B, K) -> the values at their centres (B, K)."""
-        return self.low.float() + (ids + 0.5) / self.config.buckets * (self.high - self.low).float()
+        share = (torch.as_tensor(ids, dtype=torch.float32) + 0.5) / self.config.buckets
+        return self.low.float() + share * (self.high - self.low).float()
 
     def quantise_dot(self, value: Tensor) -> Tensor:
         """Dot products (B,) -> their tokens (B,), which come after those of the buckets."""

@@ -93,7 +93,7 @@ class TextEncoder(nn.Module):
         x, _ = self.transformer(x, causal_mask(length, ids.device))
         tokens = self.norm_out(x)
         end = ids.argmax(dim=1)                                         # the end token has the highest id
-        embed = self.project(tokens[torch.arange(len(ids)), end])       # (B, embed_width)
+        embed = self.project(tokens[torch.arange(len(ids), device=ids.device), end])       # (B, embed_width)
         return Text(embed, tokens, torch.arange(length, device=ids.device) <= end[:, None])
 
 
@@ -120,8 +120,11 @@ class CLIP(Stage):
             raise ValueError("this CLIP came without its image encoder: it can read captions, not pictures")
         return self.image(images)
 
-    def encode_text(self, captions: list[str]) -> Text:
-        """z_t, the tokens and their mask; trailing padding is cut. Raises ValueError for unknown words."""
+    def encode_text(self, captions: str | list[str]) -> Text:
+        """z_t, the tokens and their mask; trailing padding is cut. A str is one caption.
+
+        Raises ValueError for unknown words, and for what is no caption, see `as_captions`.
+        """
         return self.encode_ids(self.tokenizer(captions))
 
     def encode_ids(self, ids: Tensor) -> Text:
@@ -134,14 +137,18 @@ class CLIP(Stage):
         return F.normalize(z_i, dim=-1) @ F.normalize(z_t, dim=-1).T
 
     def loss(self, images: Tensor, ids: Tensor, rng: torch.Generator) -> Tensor:
+        """The contrastive loss of pictures (B, 3, S, S) and ids (B, context) of their captions, see `compare`."""
+        return self.compare(self.encode_image(images), self.embed_ids(ids), rng)
+
+    def compare(self, z_i: Tensor, z_t: Tensor, rng: torch.Generator) -> Tensor:
         """The symmetric contrastive loss: find your caption, find your picture. Radford et al. 2021, fig. 3.
 
-        images (B, 3, S, S), ids (B, context) of their captions. Noise on z_i drowns what stands out less than it: so
-        CLIP must say what captions tell loudly, and later stages may ignore what it says more softly (`config.noise`).
+        z_i, z_t (B, D) of pairs. Noise on z_i drowns what stands out less than it: so CLIP must say what captions tell
+        loudly, and later stages may ignore what it says more softly (`config.noise`).
         """
-        z_i = F.normalize(self.encode_image(images).float(), dim=-1)
-        noise = self.config.noise * torch.randn(z_i.shape, generator=rng).to(z_i.device)
-        return contrastive_loss(z_i + noise, self.embed_ids(ids), self.log_scale)
+        z_i = F.normalize(z_i.float(), dim=-1)
+        noise = self.config.noise * torch.randn(z_i.shape, generator=rng, device="cpu").to(z_i.device)
+        return contrastive_loss(z_i + noise, z_t, self.log_scale)
 
     def embed_ids(self, ids: Tensor, groups: int = 4) -> Tensor:
         """z_t (B, D) of captions ids (B, context), those of like length together: less padding, half the work."""

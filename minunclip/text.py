@@ -6,7 +6,9 @@ import difflib
 import importlib.util
 import re
 import textwrap
+import unicodedata
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,6 +62,53 @@ class Text:
         return Text(self.embed, F.pad(self.tokens, (0, 0, 0, missing)), F.pad(self.mask, (0, missing)))
 
 
+# -- what counts as a caption --------------------------------------------------------------------------------
+
+LONGEST = 10_000        # characters; the byte pairs of one word take time as the square of its length
+NO_CAPTION = "the caption is empty: say what to draw, such as 'a red circle'"
+
+
+def as_captions(captions: str | Iterable[str]) -> list[str]:
+    """The captions as a list; a str is one caption. Every tokenizer begins with this.
+
+    Raises ValueError, in a line, if there are none, and for what is no text, is no UTF-8, or is longer than LONGEST.
+    """
+    try:
+        captions = [captions] if isinstance(captions, str | bytes) else list(captions)
+    except TypeError:                                                   # a number, None
+        captions = [captions]
+    if not captions:
+        raise ValueError(NO_CAPTION)
+    for caption in captions:
+        if not isinstance(caption, str):
+            raise ValueError(f"a caption is {short(caption)}, no text: give one such as 'a red circle', or a list")
+        if len(caption) > LONGEST:
+            raise ValueError(f"the caption {short(caption)} has {len(caption)} characters: give {LONGEST} at most")
+        if wrong := re.search("[\0\ud800-\udfff]", caption):           # how Python keeps bytes that are no UTF-8
+            raise ValueError(f"the caption {short(caption)} holds {wrong[0]!r}, no text in UTF-8: leave it out")
+    return captions
+
+
+def captions_to_draw(captions: str | Iterable[str]) -> list[str]:
+    """The same for captions that are to be drawn: each has to say something."""
+    captions = as_captions(captions)
+    if not all(map(says_something, captions)):
+        raise ValueError(NO_CAPTION)
+    return captions
+
+
+def says_something(caption: str) -> bool:
+    """Whether there is more to a caption than blanks, punctuation and characters that nobody sees."""
+    kinds = map(unicodedata.category, caption)                          # two letters: Lu, upper case; Po, punctuation
+    return any(kind[0] not in "ZP" and kind not in ("Cc", "Cf") for kind in kinds)
+
+
+def short(value, most: int = 40) -> str:
+    """A value as a message may quote it: on one line, and not the whole of a long one."""
+    told = " ".join(repr(value).split())
+    return told if len(told) <= most else told[: most - 3] + "..."
+
+
 # -- captions to numbers: a number a word for the toy world, CLIP's byte pairs for released models -----------
 
 
@@ -76,12 +125,10 @@ class WordTokenizer:
         self.start, self.end = len(self.vocabulary) + 1, len(self.vocabulary) + 2
         self.size = len(self.vocabulary) + 3
 
-    def __call__(self, captions: list[str]) -> Tensor:
-        rows = torch.zeros(len(captions), self.context, dtype=torch.long)
-        for row, caption in zip(rows, captions, strict=True):
-            ids = [self.start, *self.encode(caption), self.end]
-            row[: len(ids)] = torch.tensor(ids)
-        return rows
+    def __call__(self, captions: str | Iterable[str]) -> Tensor:
+        """Raises ValueError for what is no caption, see `as_captions`, and for one that `encode` cannot read."""
+        rows = [[self.start, *self.encode(caption), self.end] for caption in as_captions(captions)]
+        return padded_ids(rows, self.context)
 
     def encode(self, caption: str) -> list[int]:
         """The ids of the words. Raises ValueError for an unknown word or a caption that is too long."""
@@ -98,7 +145,12 @@ class WordTokenizer:
     def _complaint(self, word: str, caption: str) -> str:
         near = difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it knows {', '.join(self.vocabulary)}."
-        return f"the scenes model does not know the word {word!r} in {caption!r}: {hint}"
+        return f"the scenes model does not know the word {short(word, 24)} in {short(caption, 60)}: {hint}"
+
+
+def padded_ids(rows: list[list[int]], context: int) -> Tensor:
+    """The ids of each caption, padded with 0: (B, context) int64, on the CPU."""
+    return torch.tensor([row + [0] * (context - len(row)) for row in rows], dtype=torch.long, device="cpu")
 
 
 class CutWarning(UserWarning):
@@ -112,15 +164,20 @@ class BytePairTokenizer:
         self._tokenizer, self.context = clip_vocabulary(), context
         self.size = self._tokenizer.vocab_size
 
-    def __call__(self, captions: list[str]) -> Tensor:
-        """Warns, with the part that is not read, of a caption that has more tokens than fit."""
-        for caption in captions:
-            ids, room = self._tokenizer.encode(caption), self.context - 2  # besides the start and the end token
+    def __call__(self, captions: str | Iterable[str]) -> Tensor:
+        """Warns, with the part that is not read, of a caption that has more tokens than fit.
+
+        Raises ValueError for what is no caption, see `as_captions`.
+        """
+        rows, room = [], self.context - 2                               # besides the start and the end token
+        for caption in as_captions(captions):
+            ids = self._tokenizer.encode(caption)
             if len(ids) > room:
                 cut = textwrap.shorten(self._tokenizer.decode(ids[room:]), 300, placeholder=" ...")
                 warnings.warn(f"this caption has {len(ids)} tokens, and CLIP reads {room}: {caption[:30]!r}... "
                               f"is drawn without its end {cut!r}", CutWarning, stacklevel=2)  # fmt: skip
-        return self._tokenizer(captions, self.context)
+            rows.append([self._tokenizer.sot_token_id, *ids[:room], self._tokenizer.eot_token_id])
+        return padded_ids(rows, self.context)
 
 
 @cache

@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -18,8 +20,10 @@ from .common import Stream, streamed
 from .decoder import Decoder
 from .diffusion import SAMPLERS, Denoiser, Step, noise_stream
 from .prior import Prior
-from .text import Text
+from .text import Text, as_captions, captions_to_draw, short
 from .upsampler import Upsampler
+
+SEEDS = (1 - 10**15, 10**15 - 1)            # a thousand times as large they still fit into PyTorch's generators
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,26 @@ class Settings:
 
     def __post_init__(self):
         for name in ("prior_guidance", "decoder_guidance"):
-            if not 0 <= getattr(self, name) <= 50:
-                raise ValueError(f"{name} is {getattr(self, name)}: choose 0 (ignore the caption) to 50")
-        for name, steps in (("prior_steps", self.prior_steps), ("decoder_steps", self.decoder_steps),
-                            *(("upsampler_steps", n) for n in self.upsampler_steps)):  # fmt: skip
-            if not 2 <= steps <= 1000:
-                raise ValueError(f"{name} is {steps}: choose 2 to 1000")
-        if self.candidates < 1:
-            raise ValueError(f"candidates is {self.candidates}: at least one z_i must be drawn")
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"there is no sampler {self.sampler!r}: choose one of {', '.join(SAMPLERS)}")
+            if not isinstance(scale := getattr(self, name), Real) or not 0 <= scale <= 50:
+                raise ValueError(f"{name} is {short(scale)}: choose 0 (ignore the caption) to 50")
+        if not isinstance(self.upsampler_steps, tuple | list):
+            raise ValueError(f"upsampler_steps is {short(self.upsampler_steps)}: give a number for each, as in (2, 2)")
+        steps = tuple(whole_number("upsampler_steps", n, 2, 1000) for n in self.upsampler_steps)
+        object.__setattr__(self, "upsampler_steps", steps)              # Python's own numbers, where NumPy's were given
+        for name, least, most in (("prior_steps", 2, 1000), ("decoder_steps", 2, 1000), ("candidates", 1, 100)):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least, most))
+        if self.sampler not in list(SAMPLERS):
+            raise ValueError(f"there is no sampler {short(self.sampler)}: choose one of {', '.join(SAMPLERS)}")
+
+
+def whole_number(name: str, value, least: int, most: int) -> int:
+    """A setting or a seed as a Python int, also from NumPy or a tensor. Raises ValueError, in a line."""
+    try:
+        if least <= (number := operator.index(value)) <= most:
+            return number
+    except TypeError:                                                   # a fraction, a text
+        pass
+    raise ValueError(f"{name} is {short(value)}: choose {least} to {most}, a whole number")
 
 
 @dataclass(frozen=True)
@@ -97,9 +111,9 @@ class UnCLIP:
         return [self.decoder.config.size] + [upsampler.config.size for upsampler in self.upsamplers]
 
     def sample(
-        self, captions: list[str], seed: int = 0, size: int | None = None, *, keep_steps: bool = False, **options
+        self, captions: str | list[str], seed: int = 0, size: int | None = None, *, keep_steps: bool = False, **options
     ) -> Drawing:
-        """Draw each caption once; picture i of the batch has the seed `seed + i`.
+        """Draw each caption once; picture i of the batch has the seed `seed + i`. A str is one caption.
 
         keep_steps: keep every Step in `Drawing.steps`. Size and options: see `stream`.
         """
@@ -111,7 +125,7 @@ class UnCLIP:
 
     @streamed
     def stream(
-        self, captions: list[str], seed: int = 0, size: int | None = None, *, settings: Settings | None = None,
+        self, captions: str | list[str], seed: int = 0, size: int | None = None, *, settings: Settings | None = None,
         noise: dict[str, list[Tensor]] | None = None,
     ) -> Stream:  # fmt: skip
         """Like `sample`, but a Stream, which yields a Progress after every step of every stage and returns the Drawing.
@@ -122,6 +136,7 @@ class UnCLIP:
         Raises ValueError for an empty or unknown caption, and for what the model cannot do, before anything is drawn.
         """
         settings, noise = settings or self.settings, noise or {}
+        captions, seed = as_captions(captions), whole_number("the seed", seed, *SEEDS)
         _, _, *upsamplers = self.stages(settings, size)
         how = {"seed": seed, "settings": settings}
 
@@ -132,7 +147,7 @@ class UnCLIP:
         for number, name in enumerate(upsamplers):                                      # (B, 3, 128, 128) and so on
             image = yield from self.upsample(image, number, captions=captions, noise=noise.get(name), **how)
             images[image.shape[-1]] = image
-        return Drawing(list(captions), seed, settings, text, z_i, images)
+        return Drawing(captions, seed, settings, text, z_i, images)
 
     def stages(self, settings: Settings | None = None, size: int | None = None) -> dict[str, int]:
         """The stages that draw a picture of a size, in their order, and how many steps each takes.
@@ -154,11 +169,9 @@ class UnCLIP:
     # -- the stages: each a Stream of Progress, with the settings of the model unless others are given -------
 
     @torch.no_grad()
-    def encode_text(self, captions: list[str]) -> Text:
+    def encode_text(self, captions: str | list[str]) -> Text:
         """z_t and the tokens of each caption. Raises ValueError for an empty or an unknown caption."""
-        if not captions or not all(caption.strip() for caption in captions):
-            raise ValueError("the caption is empty: say what to draw, such as 'a red circle'")
-        return self.clip.encode_text(captions)
+        return self.clip.encode_text(captions_to_draw(captions))
 
     @streamed
     def embed(
@@ -206,10 +219,9 @@ class UnCLIP:
     def noise(self, shape: tuple[int, ...], seed: int, stage: str, per_caption: int = 1) -> Iterator[Tensor]:
         """The noise of a stage. It depends on the picture's seed alone, whatever the batch and the settings.
 
-        per_caption: so many rows in a row belong to one picture. Raises ValueError for a seed of 10**15 or more.
+        per_caption: so many rows in a row belong to one picture. Raises ValueError for what is no seed.
         """
-        if abs(seed) >= 10**15:
-            raise ValueError(f"the seed is {seed}: choose a smaller one, below 10**15")
+        seed = whole_number("the seed", seed, *SEEDS)
         place = ("prior", "decoder", *(f"upsampler-{i + 1}" for i in range(len(self.upsamplers)))).index(stage)
         seeds = [1_000 * (seed + i) + 100 * place + candidate
                  for i in range(shape[0] // per_caption) for candidate in range(per_caption)]  # fmt: skip

@@ -110,4 +110,8 @@ def upsample(low_res: Tensor, size: int | tuple[int, int]) -> Tensor:
     size = (size, size) if isinstance(size, int) else tuple(size)
     if tuple(low_res.shape[-2:]) == size:
         return low_res
-    return F.interpolate(low_res.float(), size, mode="bicubic", align_corners=False, antialias=True)
+    how = {"mode": "bicubic", "align_corners": False, "antialias": True}
+    try:
+        return F.interpolate(low_res.float(), size, **how)
+    except NotImplementedError:                                         # on Apple's MPS before PyTorch 2.8
+        return F.interpolate(low_res.float().cpu(), size, **how).to(low_res.device)

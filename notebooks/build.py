@@ -186,9 +186,11 @@ def main() -> None:
     if args.new:
         print(new(args.new))
         return
-    for source in sorted((HERE / "source").glob("*.py")):
-        if not args.names or source.stem in args.names:
-            build(source, execute=not args.no_run)
+    sources = {source.stem: source for source in sorted((HERE / "source").glob("*.py"))}
+    if unknown := [name for name in args.names if name not in sources]:
+        parser.error(f"there is no source {unknown[0]!r}: choose from {', '.join(sources)}")
+    for name in args.names or sources:
+        build(sources[name], execute=not args.no_run)
 
 
 if __name__ == "__main__":

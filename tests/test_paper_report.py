@@ -1,10 +1,12 @@
 """The figures and the page of the paper suite's results, and single pieces of them for notebooks."""
 
-import json
+import pytest
+from PIL import Image
 
 from minunclip import experiments
 from minunclip.experiments import figures, report
-from minunclip.experiments.runner import plain
+from minunclip.experiments.runner import keep
+from minunclip.plots import Picture
 
 
 def test_figures_of_one_point_and_of_no_number():
@@ -26,8 +28,18 @@ def test_every_part_has_words_and_figures():
 
 
 def test_single_pieces_for_notebooks(tmp_path):
-    row = plain({"model": "ours", "n": 3})
-    (tmp_path / "part.json").write_text(json.dumps({"tables": {"a title": [row]}}))
+    picture = Picture(Image.new("RGB", (3, 2)), "nothing to see")
+    record = {"made_with": {}, "machine": "", "seconds": 1.0}
+    keep({"a title": [{"model": "ours", "n": 3}], "a-figure": picture}, tmp_path / "part.json", record)
     assert "| ours | 3 |" in report.table("part", "a title", tmp_path).data
     assert report.table("part", "another", tmp_path).data == report.table("none", "", tmp_path).data == report.NONE
     assert report.figure("none", tmp_path).data == report.NONE
+    assert report.figure("a-figure", tmp_path).alt == "nothing to see"
+
+
+def test_damaged_pieces_are_named(tmp_path):
+    for name, read in (("part.json", lambda: report.table("part", "", tmp_path)),
+                       ("a-figure.png", lambda: report.figure("a-figure", tmp_path))):  # fmt: skip
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(ValueError, match=f"{name} is .*again with minunclip evaluate --suite paper --fresh"):
+            read()

@@ -63,9 +63,11 @@ def test_the_number_of_processes_may_change_on_the_way(tmp_path):
 def test_a_fault_of_one_ends_all_with_its_line(tmp_path):
     """The second process cannot read the CLIP; the first does not wait for it for ever."""
     clip, out = randomise(CLIP(TINY_CLIP)).save(tmp_path / "clip.safetensors"), tmp_path / "out" / "p.safetensors"
-    code = ("import os, sys; from minunclip.__main__ import main; "
-            f"clip = {str(clip)!r} if os.environ['RANK'] == '0' else '/nowhere/clip.safetensors'; "
-            f"sys.exit(main(['train', 'prior', '--profile', 'cpu', '--clip', clip, '--out', {str(out)!r}]))")  # fmt: skip
+    code = (
+        "import os, sys; from minunclip.__main__ import main; "
+        f"clip = {str(clip)!r} if os.environ['RANK'] == '0' else '/nowhere/clip.safetensors'; "
+        f"sys.exit(main(['train', 'prior', '--profile', 'cpu', '--clip', clip, '--out', {str(out)!r}]))"
+    )
     script = tmp_path / "script.py"
     script.write_text(code)
     done = subprocess.run([*TWO, str(script)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)

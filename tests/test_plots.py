@@ -12,7 +12,7 @@ from PIL import Image
 
 from minunclip.diffusion import Step
 from minunclip.plots import Picture, cost_table, show
-from minunclip.plots.pictures import bars, cascade_figure, embedding_bars, film_strip, to_pil
+from minunclip.plots.pictures import _drawable, bars, cascade_figure, embedding_bars, film_strip, to_pil
 from minunclip.unclip import Drawing, Settings
 
 IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -79,6 +79,44 @@ def test_captions_and_titles_are_drawn():
     assert not np.array_equal(told.image, other_seed.image)
 
 
+def strip(caption, title=""):
+    """The pixels below one white picture, where its caption stands, or above it, where the title stands."""
+    sheet = np.asarray(show([Image.new("RGB", (64, 64), "white")], [caption], title=title).image)
+    return sheet[:24] if title else sheet[24:]
+
+
+def test_letters_of_most_alphabets_are_drawn():
+    missing = strip("\u4e00")                            # Chinese for one, which the font lacks
+    letters = "éüßñøşščłőшЖλאب…–’€"
+    drawn = [strip(letter) for letter in letters]
+    assert [letter for letter, seen in zip(letters, drawn, strict=True) if np.array_equal(seen, missing)] == []
+    assert len({seen.tobytes() for seen in drawn}) == len(letters)
+    assert not np.array_equal(strip("e"), strip("é")) and np.array_equal(strip("e\u0301"), strip("é"))
+    assert _drawable("e\u0301") == "é"                  # not all of Pillow's ways to lay out text put the two together
+    assert not np.array_equal(strip("", title="é"), strip("", title="\u4e00"))
+
+
+def test_a_letter_that_the_font_lacks_is_a_question_mark():
+    for letter in ("\u4e00", "\U0001f415", "\udce9", "\x07"):
+        assert np.array_equal(strip(letter), strip("?")), ascii(letter)
+    assert np.array_equal(strip("a\tred\nstar"), strip("a red star"))
+    assert show(IMAGES[:1], ["\u4e00"]).alt == "\u4e00"                                 # who reads it out can say it
+
+
+@pytest.mark.parametrize("caption", ["W" * 40, "WWWWWWWWW MMMMMMMMM", "большой красный шар", "a big red circle, red"])
+def test_no_line_is_wider_than_its_picture(caption):
+    sheet = np.asarray(show(2 * [Image.new("RGB", (128, 128), "white")], [caption, ""]).image)
+    assert (sheet[134:, :134] < 128).any() and (sheet[134:, 140:] > 128).all()
+
+
+def test_a_str_is_the_caption_of_one_picture():
+    assert np.array_equal(show(IMAGES[:1], "a star").image, show(IMAGES[:1], ["a star"]).image)
+    with pytest.raises(ValueError, match="1 captions for 3 pictures"):
+        show(IMAGES, "abc")
+    with pytest.raises(ValueError, match="no pictures to show"):
+        show([], [])
+
+
 def test_the_film_strip_runs_from_the_first_step_to_the_last():
     steps = [Step(torch.full((1, 3, 32, 32), k / 10), torch.full((1, 3, 32, 32), -k / 10), 100 * (9 - k))
              for k in range(10)]  # fmt: skip
@@ -111,3 +149,7 @@ def test_the_cost_table_shows_what_was_measured(tmp_path):
     path.write_text(json.dumps({"00_tour": {"cpu": cost}}))
     assert cost_table("00_tour", path).data.splitlines()[-1] == "| cpu | 0.7 | 0.9 GB | 2 CPU cores |"
     assert "Not measured" in cost_table("01_scenes", path).data
+    for content in ("", "[]", '{"00_tour": 3}', '{"00_tour": {"cpu": {}}}', '{"00_tour": {"cpu": "1 minute"}}'):
+        path.write_text(content)
+        with pytest.raises(ValueError, match="notebooks.json is damaged: measure again with notebooks/build.py"):
+            cost_table("00_tour", path)

@@ -221,10 +221,10 @@ def test_z_i_leaves_the_whitened_space(cascade):
         ({"decoder_guidance": -0.1}, "decoder_guidance is -0.1: choose 0"),
         ({"decoder_guidance": 51}, "decoder_guidance is 51"),
         ({"prior_guidance": float("nan")}, "prior_guidance is nan"),
-        ({"prior_steps": 1}, "prior_steps is 1: choose 2 to 1000"),
+        ({"prior_steps": 1}, "prior_steps is 1: choose 2 to 1000, a whole number"),
         ({"decoder_steps": 1001}, "decoder_steps is 1001"),
         ({"upsampler_steps": (4, 0)}, "upsampler_steps is 0"),
-        ({"candidates": 0}, "candidates is 0: at least one"),
+        ({"candidates": 0}, "candidates is 0: choose 1 to 100"),
         ({"sampler": "euler"}, "no sampler 'euler': choose one of .*ddim"),
     ],
 )

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..common import best_device, best_dtype, check_target, save_png, to_pil, try_device
 from ..plots import show
 from ..pretrained import Upscaler, check_extra, is_ours, load
-from ..text import CutWarning, Text
+from ..text import CutWarning, Text, captions_to_draw
 from ..unclip import Drawing, Settings, UnCLIP
 
 
@@ -46,7 +46,8 @@ def draw(
     if not out.parent.is_dir():
         raise OSError(f"cannot write {out}: there is no folder {out.parent}; choose another --out")
     check_target(out)
-    Settings(**settings)                    # whatever can be refused is, before gigabytes are fetched and read
+    captions = captions_to_draw(captions)   # whatever can be refused is, before gigabytes are fetched and read
+    Settings(**settings)
     if size == 1024 and not is_ours(model):
         check_extra()
     place = device_of(device)

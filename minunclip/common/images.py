@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import os
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
@@ -17,21 +20,25 @@ from .writing import replacing
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # of red, green and blue in the pictures of OpenAI's CLIP
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+KEY_SCALES = {"L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}     # by what Pillow calls the pixels of such a PNG
 
 
-def read_picture(file: str | Path | BinaryIO) -> Image.Image:
-    """An RGB picture as its photographer saw it: upright, transparent parts white, the first of several frames.
+def read_picture(file: str | Path | bytes | BinaryIO | Image.Image | np.ndarray) -> Image.Image:
+    """An RGB picture as its photographer saw it: upright, its colours in sRGB, transparent parts white.
 
-    file: a path, or an open binary file. Raises ValueError, with what to do, for what is no picture, is damaged or
-    has more than 89 million pixels (Pillow's limit, against small files that would fill the memory).
+    file: a path, in which ~ is the home folder; what a picture file holds, as bytes; an open binary file; a PIL image;
+    or an array, (H, W, 3) or for grey (H, W), uint8. Of several frames the first is taken.
+    Raises ValueError, with what to do, for what is no picture, is damaged or has more than 89 million pixels (Pillow's
+    limit, against small files that would fill the memory).
     """
-    name = file if isinstance(file, str | Path) else getattr(file, "name", "the uploaded picture")
+    source = pillow_source(file)
+    name = source if isinstance(source, str) else getattr(source, "name", "the uploaded picture")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")                              # of small faults in a file that can be read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                return on_white(ImageOps.exif_transpose(eight_bit(image)))
+            with nullcontext(source) if isinstance(source, Image.Image) else Image.open(source) as image:
+                return on_white(in_srgb(ImageOps.exif_transpose(eight_bit(image))))
     except (FileNotFoundError, IsADirectoryError):
         raise ValueError(f"there is no picture {name}: check the path") from None
     except PermissionError:
@@ -41,30 +48,88 @@ def read_picture(file: str | Path | BinaryIO) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise ValueError(f"{name} has more than {Image.MAX_IMAGE_PIXELS // 10**6} million pixels: "
                          "save it smaller") from None  # fmt: skip
+    except MemoryError:
+        raise ValueError(f"{name} takes more memory than there is: save it smaller") from None
     except Exception as error:  # each of Pillow's decoders fails in its own way
         why = " ".join(str(error).split())[:100]
         raise ValueError(f"{name} is damaged ({why}): get it again, or save it as PNG or JPEG") from None
 
 
+def pillow_source(file) -> str | BinaryIO | Image.Image:
+    """What Pillow can open, or an image already, of all that `read_picture` takes. Raises ValueError for the rest."""
+    if isinstance(file, str | Path):
+        return os.path.expanduser(file)
+    if isinstance(file, bytes | bytearray | memoryview):
+        return io.BytesIO(file)
+    if isinstance(file, np.ndarray):
+        return of_array(file)
+    if isinstance(file, Image.Image) or hasattr(file, "read"):
+        return file
+    raise ValueError(f"read_picture cannot read a {type(file).__name__}: give a path, an open binary file, the bytes "
+                     "of one, a PIL image or an array")  # fmt: skip
+
+
+def of_array(array: np.ndarray) -> Image.Image:
+    """(H, W, 3) or (H, W) uint8 as an image. Raises ValueError for another shape or dtype."""
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,)) or array.size == 0:
+        raise ValueError(f"read_picture got an array {array.shape} of {array.dtype}: give (height, width, 3) or "
+                         "(height, width) of uint8, 0 to 255")  # fmt: skip
+    return Image.fromarray(array)
+
+
 def eight_bit(image: Image.Image) -> Image.Image:
     """Grey of more than 8 bits in 8: Pillow's own conversion would make all but the darkest white.
 
-    White is 65535 for integers and 1 for fractions, or the largest value if that is more.
+    White is 65535 for integers and 1 for fractions, or the largest value if that is more. A value that stands for
+    transparent parts is looked for before it is rounded to 8 bits, where it would take its neighbours along.
     """
     if image.mode[0] not in "IF":
-        return image
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64)).clip(0)
+        return with_key_of_eight_bits(image)
+    exact = np.asarray(image, dtype=np.float64)
+    values = np.nan_to_num(exact).clip(0)
     white = max(65535 if image.mode[0] == "I" else 1, values.max())
     grey = Image.fromarray((values / white * 255).round().astype(np.uint8))
-    grey.info, grey._exif = image.info, image.getexif()
+    if "transparency" in image.info:
+        grey.putalpha(Image.fromarray(exact != image.info["transparency"]).convert("L"))
+    grey.info, grey._exif = {**image.info}, image.getexif()
+    grey.info.pop("transparency", None)
     return grey
 
 
+def with_key_of_eight_bits(image: Image.Image) -> Image.Image:
+    """The same, its transparent colour in 8 bits: of a PNG with 2, 4 or 16, Pillow brings only the pixels to 8."""
+    scale = KEY_SCALES.get(image.tile[0][3]) if image.format == "PNG" and image.tile else None
+    key = image.info.get("transparency")
+    if scale is None or key is None:
+        return image
+    image.info["transparency"] = int(scale * key) if isinstance(key, int) else tuple(int(scale * x) for x in key)
+    return image
+
+
+def in_srgb(image: Image.Image) -> Image.Image:
+    """RGB, or RGBA where something is transparent, with the colours that the picture's ICC profile means.
+
+    Without a profile they are taken for sRGB. So they are with one that is broken or describes other colours than the
+    picture has, such as grey for a picture in RGB: nobody knows what is meant then.
+    """
+    plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if not (profile := image.info.get("icc_profile")):
+        return plain
+    colours = image if image.mode == "CMYK" else image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+    try:
+        srgb = ImageCms.createProfile("sRGB")
+        meant = ImageCms.profileToProfile(colours, io.BytesIO(profile), srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, TypeError, ImportError):               # ImportError: a Pillow without LittleCMS
+        return plain
+    if plain.mode == "RGBA":
+        meant.putalpha(plain.getchannel("A"))
+    return meant
+
+
 def on_white(image: Image.Image) -> Image.Image:
-    """RGB, with whatever is transparent laid on white."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    image = image.convert("RGBA")
+    """RGB, with whatever is transparent in an RGBA picture laid on white."""
+    if image.mode == "RGB":
+        return image
     white = Image.new("RGBA", image.size, "white")
     white.alpha_composite(image)
     return white.convert("RGB")
@@ -79,7 +144,7 @@ def square(image: Image.Image, size: int) -> Tensor:
     image = middle(image, [min(side, 8 * short) for side in image.size])  # or else a long strip would become huge
     image = image.resize([int(size * side / short) for side in image.size], Image.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.array(middle(image, [size, size])))     # (size, size, 3) of 0 to 255
-    return rearrange(pixels, "h w c -> 1 c h w") / 255
+    return rearrange(pixels, "h w c -> 1 c h w").float() / 255
 
 
 def middle(image: Image.Image, size: list[int]) -> Image.Image:
@@ -93,8 +158,9 @@ def for_clip(image: Image.Image, size: int = 224) -> Tensor:
 
     `clip.encode_image(for_clip(read_picture("cat.jpg"), clip.config.image_size))` is the cat's z_i.
     """
-    mean, std = (torch.tensor(values)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
-    return (square(image, size) - mean) / std
+    pixels = square(image, size)
+    mean, std = (pixels.new_tensor(values)[:, None, None] for values in (CLIP_MEAN, CLIP_STD))
+    return (pixels - mean) / std
 
 
 def for_decoder(image: Image.Image, size: int) -> Tensor:

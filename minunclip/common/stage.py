@@ -71,7 +71,7 @@ class Stage(nn.Module):
             raise ValueError(f"{path} is damaged, or an older version wrote it: copy it again, or train it anew")
         try:
             stage = cls(config_from(cls.config_class, json.loads(metadata["config"])))
-            stage.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+            stage.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
         except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]                    # PyTorch lists every tensor on a line
             raise ValueError(f"{path} comes from another version of minunclip, train it anew: {why}") from None

@@ -30,7 +30,7 @@ def cosine_betas(steps: int) -> Tensor:
         return math.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
 
     ratios = [alpha_bar((t + 1) / steps) / alpha_bar(t / steps) for t in range(steps)]
-    return torch.tensor([min(1 - ratio, 0.999) for ratio in ratios], dtype=torch.float32)
+    return torch.tensor([min(1 - ratio, 0.999) for ratio in ratios], dtype=torch.float32, device="cpu")
 
 
 def linear_betas(steps: int) -> Tensor:
@@ -39,7 +39,7 @@ def linear_betas(steps: int) -> Tensor:
     Fewer steps take larger betas, so that the last x_t is still (nearly) pure noise.
     """
     scale = 1000 / steps
-    return torch.linspace(scale * 1e-4, scale * 0.02, steps, dtype=torch.float32).clamp(max=0.999)
+    return torch.linspace(scale * 1e-4, scale * 0.02, steps, dtype=torch.float32, device="cpu").clamp(max=0.999)
 
 
 SCHEDULES = {"cosine": cosine_betas, "linear": linear_betas}

@@ -1,5 +1,6 @@
 """What all samplers share: the timesteps that they visit, the noise that they are given, and what they yield."""
 
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -66,7 +67,7 @@ def rows_mean(x: Tensor) -> Tensor:
 
 def generators(seed: int, n: int) -> list[torch.Generator]:
     """n CPU generators seeded seed, seed + 1, ...: one for each sample of a batch."""
-    return [torch.Generator().manual_seed(seed + i) for i in range(n)]
+    return [torch.Generator().manual_seed(operator.index(seed) + i) for i in range(n)]
 
 
 def noise_stream(
@@ -81,6 +82,7 @@ def noise_stream(
         raise ValueError(f"noise_stream: {len(generators)} generators for a batch of {shape[0]}; pass one a row.")
 
     def draw() -> Tensor:
-        return torch.stack([torch.randn(shape[1:], generator=g) for g in generators]).to(device, dtype)
+        rows = [torch.randn(shape[1:], generator=g, dtype=torch.float32, device="cpu") for g in generators]
+        return torch.stack(rows).to(device, dtype)
 
     return (draw() for _ in count())

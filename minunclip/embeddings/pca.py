@@ -46,5 +46,5 @@ class PCA:
         """How many components hold this share of the variance of all of them; 0.99 in the paper."""
         if not 0 < share <= 1:
             raise ValueError(f"the share of the variance is {share}: choose one above 0, up to 1")
-        held = self.variances.double().cumsum(dim=0)
+        held = self.variances.cpu().double().cumsum(dim=0)          # in this order: MPS has no float64
         return min(int((held < share * held[-1]).sum()) + 1, len(held))

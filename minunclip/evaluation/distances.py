@@ -19,7 +19,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     if min(len(x), len(y)) < 2 or x.shape[1:] != y.shape[1:]:
         raise ValueError(f"frechet_distance: features {tuple(x.shape)} and {tuple(y.shape)}; give two or more rows "
                          "of the same width on both sides")  # fmt: skip
-    x, y = x.double().cpu(), y.double().cpu()
+    x, y = x.cpu().double(), y.cpu().double()                      # in this order: MPS has no float64
     root_x, root_y = root(x), root(y)
     cross = torch.linalg.svdvals(root_x @ root_y.T).sum()               # trace (S_x S_y)^(1/2), never complex
     return float((x.mean(0) - y.mean(0)).square().sum() + root_x.square().sum() + root_y.square().sum() - 2 * cross)
@@ -40,6 +40,6 @@ def inside(points: Tensor, others: Tensor, k: int = 3) -> Tensor:
     """
     if len(others) <= k:
         raise ValueError(f"inside: {len(others)} features have no {k}-th neighbour; give more than {k}")
-    points, others = points.double().cpu(), others.double().cpu()
+    points, others = points.cpu().double(), others.cpu().double()    # in this order: MPS has no float64
     radii = torch.cdist(others, others).kthvalue(k + 1).values          # the nearest of all is the feature itself
     return (torch.cdist(points, others) <= radii).any(dim=1)

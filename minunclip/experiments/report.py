@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from ..common import DATA
+from ..common import DATA, read_picture
 from ..plots import Picture
-from .runner import table_of
+from .runner import read_result, table_of
 from .signs import signs
 
 RESULTS = DATA / "results" / "paper"
@@ -120,7 +119,7 @@ SECTIONS = {
 
 def page(folder: Path, size: dict, figures: dict[str, dict[str, Picture]]) -> str:
     """The whole page, in Markdown, of the results in a folder. figures: those by part that `figures_of` drew."""
-    contents = {part: json.loads((folder / f"{part}.json").read_text(encoding="utf-8")) for part in figures}
+    contents = {part: read_result(folder / f"{part}.json") for part in figures}
     minutes = sum(content["seconds"] for content in contents.values()) / 60
     made_with = next(iter(contents.values()))["made_with"]
     machines = sorted({content["machine"] for content in contents.values()})
@@ -134,7 +133,8 @@ def page(folder: Path, size: dict, figures: dict[str, dict[str, Picture]]) -> st
         "", "",
     ]  # fmt: skip
     results = {part: content["tables"] for part, content in contents.items()}
-    head += ["## The signs", "", SIGNS_TOLD, "", table_of("which way a finding points", signs(results)), "", ""]
+    if found := signs(results):                                         # none, if only a few parts were measured
+        head += ["## The signs", "", SIGNS_TOLD, "", table_of("which way a finding points", found), "", ""]
     return "\n".join(head) + "\n".join(section(part, contents[part], figures[part]) for part in figures)
 
 
@@ -158,20 +158,30 @@ def section(part: str, content: dict, figures: dict[str, Picture]) -> str:
 
 
 def table(part: str, title: str, folder: Path = RESULTS):
-    """One table of a part's results as Markdown; if it was not measured, a line that says so."""
+    """One table of a part's results as Markdown; if it was not measured, a line that says so.
+
+    Raises ValueError for a damaged file.
+    """
     from IPython.display import Markdown
 
     path = folder / f"{part}.json"
-    tables = json.loads(path.read_text(encoding="utf-8"))["tables"] if path.is_file() else {}
+    tables = read_result(path)["tables"] if path.is_file() else {}
     return Markdown(table_of(title, tables[title]) if title in tables else NONE)
 
 
 def figure(name: str, folder: Path = RESULTS):
-    """One figure of the results, with its description; if it was not drawn, a line that says so."""
+    """One figure of the results, with its description; if it was not drawn, a line that says so.
+
+    Raises ValueError for a damaged file.
+    """
     from IPython.display import Markdown
 
     path = folder / f"{name}.png"
     if not path.is_file():
         return Markdown(NONE)
+    try:
+        picture = read_picture(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; or measure again with minunclip evaluate --suite paper --fresh") from None
     with Image.open(path) as image:
-        return Picture(image.convert("RGB"), image.text["Description"])
+        return Picture(picture, image.info.get("Description", name))

@@ -24,7 +24,7 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
     t (B,) integers or floats -> (B, width) float32, the cosines first. Vaswani et al. 2017, section 3.5.
     """
     half = width // 2
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, device=t.device) / half)
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
     angles = t[:, None].float() * frequencies                           # (B, half)
     return torch.cat([angles.cos(), angles.sin()], dim=-1)              # (B, width)
 

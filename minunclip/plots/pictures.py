@@ -7,7 +7,10 @@ import html
 import io
 import json
 import textwrap
+import unicodedata
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -71,11 +74,14 @@ def show(
     """Pictures next to each other, captions below them. A seed is added to the title.
 
     images: (B, 3, s, s) in -1 to 1, or a list of (3, s, s) or of PIL images
+    captions: a str is the caption of one picture. A letter that the font lacks is drawn as a question mark
     side: of each picture on the page, in pixels; by default that of the largest, and at least 128
 
-    Raises ValueError unless there is one caption for each picture, or none at all.
+    Raises ValueError unless there are pictures, and one caption for each of them or none at all.
     """
-    images, captions = list(images), list(captions or [])
+    images, captions = list(images), [captions] if isinstance(captions, str) else list(captions or [])
+    if not images:
+        raise ValueError("show: there are no pictures to show")
     if captions and len(captions) != len(images):
         raise ValueError(f"show: {len(captions)} captions for {len(images)} pictures; give one for each")
     side = side or max(128, *(to_pil(image).width for image in images))
@@ -92,7 +98,8 @@ def film_strip(steps: list[Step], seed: int, *, count: int = 8, row: int = 0, si
     steps: every Step of a sampler of pictures. `count` of them are shown at equal distances, the first and the last
     included; of their batch, picture number `row`
     """
-    chosen = [steps[i] for i in torch.linspace(0, len(steps) - 1, min(count, len(steps))).round().int().tolist()]
+    shown = torch.linspace(0, len(steps) - 1, min(count, len(steps)), dtype=torch.float32, device="cpu")
+    chosen = [steps[i] for i in shown.round().int().tolist()]
     rows = [step.x_t[row] for step in chosen] + [step.x_0[row] for step in chosen]
     times = [f"t = {step.t}" for step in chosen]
     sheet = _grid(
@@ -118,14 +125,27 @@ def _with_seed(title: str, seed: int | None) -> str:
     return ", ".join(part for part in (title, f"seed {seed}" if seed is not None else "") if part)
 
 
-def _font(size: int = 13):
-    return ImageFont.load_default(size)
+@cache
+def _font() -> tuple[ImageFont.FreeTypeFont, frozenset[int]]:
+    """Matplotlib's own font, which has the letters of most alphabets, and the numbers of all letters that it has."""
+    import matplotlib
+    from matplotlib.ft2font import FT2Font
+
+    path = str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
+    return ImageFont.truetype(path, 12), frozenset(FT2Font(path).get_charmap())
 
 
 def _wrapped(text: str, width: int) -> str:
     """Break lines so that they fit a width in pixels."""
-    letter = _font().getlength("abcdefghij klmnop") / 17
+    text, font = _drawable(text), _font()[0]
+    letter = max(font.getlength(some) / len(some) for some in ("abcdefghij klmnop", text or " "))   # or a wider one
     return "\n".join(textwrap.wrap(text, max(6, int(width / letter))))
+
+
+def _drawable(text: str) -> str:
+    """The text with a question mark for each letter that the font lacks, such as Chinese ones, instead of a box."""
+    spaced = " ".join(unicodedata.normalize("NFC", text).split())       # é in one letter, where it came in two
+    return "".join(letter if ord(letter) in _font()[1] else "?" for letter in spaced)
 
 
 def _height(texts: Sequence[str]) -> int:
@@ -146,16 +166,20 @@ def _grid(
     top, step = MARGIN + _height([title]) + _height(above), side + GAP + _height(below)
     sheet = Image.new("RGB", (width, top + rows * step - GAP + MARGIN), "white")
     pen = ImageDraw.Draw(sheet)
-    pen.text((MARGIN, 3), title, INK, _font())
+
+    def write(place: tuple[int, int], text: str) -> None:
+        pen.text(place, text, INK, _font()[0], spacing=5)               # 17 pixels a line
+
+    write((MARGIN, 3), title)
     for i, image in enumerate(images):
         x, y = MARGIN + width_left + (i % columns) * (side + GAP), top + (i // columns) * step
         sheet.paste(image, (x, y))
         if i < columns and above:
-            pen.text((x, y - 18), above[i], INK, _font())
+            write((x, y - 18), above[i])
         if i % columns == 0 and left:
-            pen.text((MARGIN, y + side // 2 - 8), left[i // columns], INK, _font())
+            write((MARGIN, y + side // 2 - 8), left[i // columns])
         if below:
-            pen.text((x, y + side + 2), below[i], INK, _font())
+            write((x, y + side + 2), below[i])
     return sheet
 
 
@@ -206,13 +230,17 @@ COSTS = DATA / "results" / "notebooks.json"
 
 
 def cost_table(notebook: str, path=COSTS):
-    """Minutes and memory of a whole run of a notebook, as `notebooks/build.py` measured them: a Markdown table."""
+    """Minutes and memory of a whole run of a notebook, as `notebooks/build.py` measured them: a Markdown table.
+
+    Raises ValueError for a damaged file.
+    """
     from IPython.display import Markdown
 
-    runs = json.loads(path.read_text()).get(notebook, {}) if path.is_file() else {}
-    if not runs:
-        return Markdown("*Not measured yet on this copy.*")
     lines = ["| profile | minutes | peak memory | machine |", "| --- | --- | --- | --- |"]
-    for profile, run in sorted(runs.items()):
-        lines.append(f"| {profile} | {run['minutes']:.1f} | {run['peak_memory_gb']:.1f} GB | {run['machine']} |")
-    return Markdown("\n".join(lines))
+    try:
+        runs = json.loads(path.read_text(encoding="utf-8")).get(notebook, {}) if path.is_file() else {}
+        lines += [f"| {profile} | {run['minutes']:.1f} | {run['peak_memory_gb']:.1f} GB | {run['machine']} |"
+                  for profile, run in sorted(runs.items())]  # fmt: skip
+    except (ValueError, TypeError, LookupError, AttributeError):
+        raise ValueError(f"{path} is damaged: measure again with notebooks/build.py") from None
+    return Markdown("\n".join(lines) if runs else "*Not measured yet on this copy.*")

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from numbers import Real
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from .compare import difference, is_huge, told
 
 Cases = Callable[[], list[tuple]]
 Rules = dict[str, Callable[..., bool]]
@@ -72,11 +73,13 @@ class Check:
     def _fault(self, function: Callable, mine: tuple, ours: tuple) -> list[str]:
         """What is wrong on one input, as lines; empty if nothing is."""
         try:
-            answer = function(*mine)
-        except Exception as error:
-            if isinstance(error, NotImplementedError) and not str(error):   # PyTorch's own have a message
+            with defaults_kept():
+                answer = function(*mine)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, NotImplementedError) and not _message(error):      # PyTorch's own have a message
                 raise Unfilled from None
-            return [f"  your function stopped with {type(error).__name__}: {error}", *_line_of(error, function)]
+            stopped = f"  your function stopped with {type(error).__name__}: {_message(error)}"
+            return [stopped, *_line_of(error, function)]
         expected = self.reference(*ours)
         if not (found := difference(answer, expected, self.tolerance)):
             return []
@@ -95,106 +98,45 @@ def exercise(cases: Cases, tolerance: float = 1e-5, rules: Rules | None = None) 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
     """Normally distributed numbers, the same for everybody."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32, device="cpu")
 
 
-# -- what differs --------------------------------------------------------------------------------------------
+# -- a learner's function: a stranger's ----------------------------------------------------------------------
 
 
-def difference(found, expected, tolerance: float = 1e-5) -> str:
-    """How `found` differs from `expected`, in a line; empty if it does not.
-
-    Arrays must agree in kind, shape and dtype, lists in length. A number may be a float or an array of one.
-    """
-    if found is None and expected is not None:
-        return "the answer is None: is a `return` missing?"
-    if isinstance(expected, Tensor | np.ndarray):
-        return _of_arrays(found, expected, tolerance)
-    if isinstance(expected, Real) and not isinstance(expected, bool):
-        return _of_numbers(found, expected, tolerance)
-    if isinstance(expected, list | tuple):
-        return _of_items(found, expected, range(len(expected)), tolerance)
-    if isinstance(expected, dict):
-        return _of_items(found, expected, expected, tolerance)
-    if isinstance(expected, bool) and isinstance(found, np.bool_ | Tensor):
-        found = bool(found) if np.size(found) == 1 else found
-    same = isinstance(found, type(expected)) and found == expected
-    return "" if same else f"it should be {told(expected)}"
-
-
-def _of_arrays(found, expected, tolerance: float) -> str:
-    kind = Tensor if isinstance(expected, Tensor) else np.ndarray
-    if not isinstance(found, kind):
-        return f"its type is {type(found).__name__}, it should be {_kind(expected)}"
-    if found.shape != expected.shape:
-        return f"its shape is {tuple(found.shape)}, it should be {tuple(expected.shape)}"
-    if found.dtype != expected.dtype:
-        return f"its dtype is {_dtype(found)}, it should be {_dtype(expected)}"
-    a, b = _float64(found), _float64(expected)
-    with np.errstate(invalid="ignore"):                                     # infinity minus infinity
-        off = np.where(a == b, 0.0, np.abs(a - b))
-    wrong = ~(np.isfinite(off) & (off <= tolerance * (1 + np.abs(b))))
-    if not wrong.any():
-        return ""
-    worst = np.unravel_index(np.argmax(np.where(wrong, np.nan_to_num(off, nan=np.inf), -1)), off.shape)
-    ours = f"it should be {b[worst]:.5g} (difference {off[worst]:.3g})"
-    place = f"[{', '.join(map(str, worst))}]"
-    return ours if a.size == 1 else f"{wrong.sum()} of {a.size} numbers differ, most at {place}: {a[worst]:.5g}, {ours}"
-
-
-def _of_numbers(found, expected: Real, tolerance: float) -> str:
+@contextmanager
+def defaults_kept() -> Iterator[None]:
+    """Afterwards PyTorch's defaults and its random numbers are what they were before, whatever a function told it."""
+    dtype, device, threads = torch.get_default_dtype(), torch.get_default_device(), torch.get_num_threads()
+    strict = _strictness()
     try:
-        value = float(found)
-    except (TypeError, ValueError, RuntimeError):
-        return f"its type is {type(found).__name__}, it should be a number"
-    off = 0.0 if value == expected else abs(value - expected)
-    close = np.isfinite(off) and off <= tolerance * (1 + abs(expected))
-    return "" if close else f"it should be {expected:.5g} (difference {off:.3g})"
+        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_default_device(None if device.type == "cpu" else device)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if _strictness() != strict:                                         # this imports PyTorch's compiler: seconds
+            torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
 
 
-def _of_items(found, expected, keys, tolerance: float) -> str:
-    if not isinstance(found, dict if isinstance(expected, dict) else (list, tuple)):
-        return f"its type is {type(found).__name__}, it should be {_kind(expected)}"
-    if len(found) != len(expected):
-        return f"it has {len(found)} items, it should have {len(expected)}"
-    for key in keys:
-        if isinstance(found, dict) and key not in found:
-            return f"it has no item {key!r}"
-        if fault := difference(found[key], expected[key], tolerance):
-            return f"item {key!r}: {fault}"
-    return ""
+def _strictness() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
-def _kind(value) -> str:
-    return {Tensor: "a tensor", np.ndarray: "a NumPy array"}.get(type(value), f"a {type(value).__name__}")
-
-
-def _dtype(array: Tensor | np.ndarray) -> str:
-    return str(array.dtype).removeprefix("torch.")
-
-
-def _float64(array: Tensor | np.ndarray) -> np.ndarray:
-    return (array.detach().cpu().double().numpy() if isinstance(array, Tensor) else array).astype(np.float64)
-
-
-# -- in words ------------------------------------------------------------------------------------------------
-
-
-def told(value) -> str:
-    """A value as text for a learner: all of a small one, only shape and range of a large one."""
-    if isinstance(value, Tensor | np.ndarray):
-        numbers = _float64(value)
-        if numbers.size <= 12:
-            return str((numbers.round(4) if "float" in _dtype(value) else value).tolist())
-        shape = f"{_kind(value)} of shape {tuple(value.shape)}, {_dtype(value)}"
-        return f"{shape}, from {numbers.min():.4g} to {numbers.max():.4g}"
-    text = f"{value + 0.0:.5g}" if isinstance(value, float) else repr(value)
-    return text if len(text) <= 300 else text[:297] + "..."
+def _message(error: BaseException) -> str:
+    """What an error says, as far as it can be printed."""
+    try:
+        text = str(error).encode(errors="backslashreplace").decode()
+    except Exception:                                                       # from its own __str__
+        return "(it cannot say why)"
+    return text if len(text) <= 1000 else text[:997] + "..."
 
 
 def _obeys(rule: Callable[..., bool], answer, arguments: tuple) -> bool:
     try:
-        return bool(rule(answer, *arguments))
+        return is_huge(answer) or bool(rule(answer, *arguments))
     except Exception:                                                       # the rule is for answers of another kind
         return True
 
