@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 DEVICE, DTYPE = "torch.set_default_device('meta')", "torch.set_default_dtype(torch.float64)"
 CASES = {  # {what is compared: (said before the model is loaded, said before it draws)}
     "nothing": ("", ""), "device": ("", DEVICE), "dtype": ("", DTYPE), "dtype, before": (DTYPE, ""),
+    "device, before": (DEVICE, ""),
 }  # fmt: skip
 PROGRAM = """
 import json, sys
