@@ -21,7 +21,7 @@ from minunclip import plots
 from minunclip.clip import CLIP, CLIPConfig, TextEncoder, contrastive_loss
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
-from minunclip.course import checks
+from minunclip.course import checks, claims
 from minunclip.course.widgets.clip import SimilarityExplorer, similarity_grid
 from minunclip.embeddings import PCA
 from minunclip.evaluation import Share, labels, renders, zero_shot
@@ -239,8 +239,16 @@ learned = F.normalize(encoder.positions, dim=1)
 plots.heatmap(learned @ learned.T, places, places, "cosine of two positions: learned")
 
 # %% [markdown]
-# Look whether neighbours are more alike than positions far apart: nobody told the model which ones are neighbours. The
-# last positions are hardly ever used, so the training had little to say about them.
+# Nobody told the model which positions are neighbours. It found out:
+
+# %%
+used = (learned @ learned.T)[:20, :20]
+near, far = used.diagonal(1).mean().item(), used.diagonal(10).mean().item()
+claims.check(f"Neighbours among the first 20 positions have a cosine of {near:.2f} in the mean, positions ten places "
+             f"apart one of {far:.2f}.", near > 0.5 > 0 > far)
+
+# %% [markdown]
+# The last positions are hardly ever used, so the training had little to say about them.
 #
 # **The causal mask.** One thing is special about text in CLIP: a word may look at itself and at what came
 # before, and never ahead. The other scores are set to $-\infty$, so that softmax gives them nothing. With the three
@@ -355,8 +363,18 @@ heads = [f"block {n + 1}, head {h + 1}" for n in range(len(shares)) for h in ran
 plots.heatmap(torch.cat(shares), heads, names, "share of the end token's attention")
 
 # %% [markdown]
-# Look for heads that single out the colours, the kinds, or "above". Be careful with such stories, though: in the
-# second block a token no longer stands for its word alone.
+# Nearly every head has chosen a single word of this caption:
+
+# %%
+chosen = {head: (names[row.argmax()], row.max().item()) for head, row in zip(heads, torch.cat(shares), strict=True)}
+colours = [f"{head} looks at {word!r} ({share:.0%})" for head, (word, share) in chosen.items()
+           if word in ("red", "blue") and share > 0.9]
+sure = sum(share > 0.9 for _, share in chosen.values())
+claims.check(f"{sure} of the {len(chosen)} heads give more than 90% of their attention to one word. Each colour has a "
+             f"head: {', '.join(colours)}.", sure >= 6 and len(colours) == 2)
+
+# %% [markdown]
+# Be careful with stories about heads, though: in the second block a token no longer stands for its word alone.
 #
 # ## 3. From a picture to $z_i$
 #
@@ -609,10 +627,15 @@ guess = {"kind": 8, "colour": 8, "size": 2, "relation": 4, "background": 5, "sty
 for fact, answers in guess.items():
     print(f"{fact:11} guess {1 / answers:.2f}   yours {known['yours'][fact]}   finished {known['finished'][fact]}")
 
+# %%
+worst = min(known["finished"], key=lambda fact: known["finished"][fact].value)
+claims.check(f"The finished CLIP knows every fact of a caption: even the {worst} is right in "
+             f"{known['finished'][worst].value:.0%} of the pictures.", known["finished"][worst].value > 0.9)
+large, small = known["yours"]["background"].value, known["yours"]["relation"].value
+claims.check(f"What fills the picture is learned first. After {config.steps} steps yours names the background in "
+             f"{large:.0%} of the pictures, and who stands where in {small:.0%}.", large > small + 0.2)
+
 # %% [markdown]
-# What fills the picture is learned first: the background, then the style. What the things are, and who stands where,
-# takes much longer than a minute or two.
-#
 # ## 6. What it is good for
 #
 # **Zero-shot classification.** CLIP was never trained to tell eight kinds of things apart. Yet it can: write one
@@ -671,15 +694,21 @@ def right(clip, items, template):
     chosen = checks.zero_shot_choice.reference(z_i, z_t)
     return Share(sum(KINDS[n] == item.scene.things[0].kind for n, item in zip(chosen, items, strict=True)), len(items))
 
-for split in ("test", "held-out"):
-    shown = alone(split)
-    for template in ("a {}", "a picture of a {}", "a big red {} at night"):
-        print(f"{split:9} {template:23} {right(finished, shown, template)}")
+choices = {(split, template): right(finished, alone(split), template) for split in ("test", "held-out")
+           for template in ("a {}", "a picture of a {}", "a big red {} at night")}
+for (split, template), share in choices.items():
+    print(f"{split:9} {template:23} {share}")
+
+# %%
+plain, never_seen, false = (choices[key].value for key in (("test", "a {}"), ("held-out", "a {}"),
+                                                           ("test", "a big red {} at night")))
+claims.check(f"The kind is right in {plain:.0%} of the pictures, and in {never_seen:.0%} of those whose combination of "
+             "kind and colour training never showed.", plain > 0.93 and never_seen > 0.85)
+claims.check(f"A prompt that says things which are false of most pictures costs something: {false:.0%}. They are false "
+             "of all eight kinds alike, so the right kind still wins most of the time.", 0.7 < false < plain)
 
 # %% [markdown]
-# The last prompt says things that are false of most of these pictures. They are false for all eight kinds alike, so the
-# right kind may still win, but the picture is then far from every prompt. Published CLIPs gain a few percent from good
-# prompts (section 3.1.4 of Radford et al.).
+# Published CLIPs gain a few percent from good prompts (section 3.1.4 of Radford et al.).
 #
 # **Finding pictures.** The other direction: one caption, many pictures.
 
@@ -697,11 +726,17 @@ plots.show(album_images[best], [f"{cosine[n]:.2f}" for n in best], columns=6, ti
 # it says hold in the picture that comes first?
 
 # %%
+found = {}
 for name, clip in models.items():
     z_t = clip.encode_text([item.caption for item in album]).embed
     first = clip.similarity(album_z[name], z_t).argmax(dim=0)
     true = sum(item.statement.holds_in(album[n].scene) for n, item in zip(first, album, strict=True))
-    print(f"{name:9} {Share(true, len(album))}")
+    found[name] = Share(true, len(album))
+    print(f"{name:9} {found[name]}")
+
+# %%
+claims.check(f"The first picture that the finished CLIP finds fits the whole caption in "
+             f"{found['finished'].value:.0%} of the cases.", found["finished"].value > 0.9)
 
 # %% [markdown]
 # unCLIP uses the same comparison when it draws: of two candidates for $z_i$, the one with the larger dot
@@ -780,12 +815,19 @@ def prefers_truth(name, what):
     z_true, z_false = (F.normalize(models[name].encode_text(texts).embed, dim=1) for texts in (true, false))
     return Share(int((z_pairs[name] * (z_true - z_false)).sum(dim=1).gt(0).sum()), len(pairs))
 
+order = {(name, what): prefers_truth(name, what) for what in ("places", "colours") for name in models}
 for what in ("places", "colours"):
-    print(f"{what:8} guess 0.50", *(f"  {name} {prefers_truth(name, what)}" for name in models))
+    print(f"{what:8} guess 0.50", *(f"  {name} {order[name, what]}" for name in models))
+
+# %%
+claims.check("A share near 0.50 is a bag of words. Yours is one still: "
+             f"{order['yours', 'places'].value:.2f} and {order['yours', 'colours'].value:.2f}. The finished CLIP knows "
+             f"what stands where ({order['finished', 'places'].value:.2f}), and whose colour is whose "
+             f"({order['finished', 'colours'].value:.2f}).",
+             max(order["yours", what].value for what in ("places", "colours")) < 0.65
+             and min(order["finished", what].value for what in ("places", "colours")) > 0.95)
 
 # %% [markdown]
-# A share near 0.50 is a bag of words: yours is one still. Look how far the finished CLIP has come.
-#
 # **Why would a CLIP not learn that by itself?** Because nothing asks for it. Imagine a reader who knows everything
 # about pictures and captions, except who stands where. Where several pictures of a batch fit a caption, the reader
 # guesses among them: with $n$ that fit, the loss is $\log n$. What does the missing knowledge cost in a batch of 128
@@ -880,8 +922,16 @@ lines = {"batches without twins": small_training(False), "batches with twins": s
 plots.curves(lines, "steps", "prefers the true caption to its twin's")
 
 # %% [markdown]
-# The same network, the same number of pairs; only the batches differ. Yuksekgonul et al. mend a large CLIP in the same
-# spirit: they add captions with the words in a wrong order to the batch.
+# The same network, the same number of pairs; only the batches differ.
+
+# %%
+without, with_twins = (curve[-1] for _, curve in lines.values())
+claims.check(f"At the end the CLIP that saw twins prefers the true caption in {with_twins:.0%} of the cases, the other "
+             f"in {without:.0%}; guessing is 50%.", with_twins > 0.9 and with_twins > without + 0.2)
+
+# %% [markdown]
+# Yuksekgonul et al. mend a large CLIP in the same spirit: they add captions with the words in a wrong order to the
+# batch.
 #
 # ## 8. The space, and its axes
 #
@@ -891,16 +941,17 @@ plots.curves(lines, "steps", "prefers the true caption to its twin's")
 album_t = finished.encode_text([item.caption for item in album]).embed
 z_i, z_t = F.normalize(album_z["finished"], dim=1), F.normalize(album_t, dim=1)
 centres = F.cosine_similarity(z_i.mean(dim=0), z_t.mean(dim=0), dim=0)
-print(f"cosine of a picture with its own caption     {(z_i * z_t).sum(dim=1).mean():5.2f}")
-print(f"cosine of a picture with another caption     {(z_i * z_t.roll(1, dims=0)).sum(dim=1).mean():5.2f}")
-print(f"cosine of the mean picture and mean caption  {centres:5.2f}")
+own, others = (z_i * z_t).sum(dim=1).mean(), (z_i * z_t.roll(1, dims=0)).sum(dim=1).mean()
+claims.check(f"A picture and its own caption have a cosine of {own:.2f}, a picture and another caption one of "
+             f"{others:.2f}. The mean picture and the mean caption have {centres:.2f}; were the two alike distributed, "
+             "it would be near 1.", 0.5 < own < 0.95 and abs(others) < 0.2 and centres < 0.9)
 
 # %% [markdown]
 # A picture is nearer to its own caption than to others, but the two are by no means the same: the loss asks only for
 # "nearer than the rest". And a caption leaves out what the picture must show. In large CLIPs all pictures lie on one
-# side and all captions on another ([Liang et al., 2022](https://arxiv.org/abs/2203.02053)); the last line tells how
-# far that is so here. A decoder that learned to draw from $z_i$ therefore should not be handed a $z_t$. To get from one
-# to the other is the task of the *prior*, notebook 04.
+# side and all captions on another ([Liang et al., 2022](https://arxiv.org/abs/2203.02053)). A decoder that learned to
+# draw from $z_i$ therefore should not be handed a $z_t$. To get from one to the other is the task of the *prior*,
+# notebook 04.
 #
 # **A rotation changes nothing.** Cosines depend on angles between embeddings only. Turn all of them together, and every
 # similarity stays what it was:
@@ -950,6 +1001,10 @@ held = {name: pca.variances.cumsum(dim=0) / pca.variances.sum() for name, pca in
 plots.curves({name: (range(1, len(share) + 1), share) for name, share in held.items()},
                "principal axes", "share of the variance", log_x=True)  # fmt: skip
 
+# %%
+axes = spectra["finished"].components_for(0.99)
+claims.check(f"{axes} of 128 axes hold 99% of what the finished CLIP says about pictures.", 15 < axes < 40)
+
 # %% [markdown]
 # How many are needed? Five points span at most four dimensions, so a CLIP that can tell the five backgrounds apart and
 # nothing else would do with four axes. The more facts it knows, the more it takes.
@@ -964,8 +1019,7 @@ x_y = spectra["finished"].project(album_z["finished"])[:100, :2]
 plots.picture_map(album_images[:100], x_y, "principal axis 1", "principal axis 2")
 
 # %% [markdown]
-# Which pictures are neighbours? See whether background, style, or number of things sorts the map. The largest
-# differences between pictures are not always those that a caption would name first. Notebook 09 takes axes away and
+# Notebook 09 takes axes away and
 # looks at what the decoder then draws.
 #
 # **What it has forgotten.** No caption says where in its part of the picture a thing stands (notebook 01, section 1),
@@ -976,7 +1030,7 @@ plots.picture_map(album_images[:100], x_y, "principal axis 1", "principal axis 2
 single = [item for item in (Scenes("train", seed=10)[i] for i in range(5000)) if len(item.scene.things) == 1][:1500]
 z_single = F.normalize(finished.encode_image(renders(single, 32)), dim=1)
 poses = [nuisance(item.scene).poses[0] for item in single]
-place = torch.tensor([(pose.x, pose.y) for pose in poses])
+place = torch.tensor([(pose.x, pose.y) for pose in poses], dtype=torch.float32)
 red = torch.tensor([[float(item.scene.things[0].colour == "red")] for item in single])
 
 def explained(z, what):
@@ -987,6 +1041,11 @@ def explained(z, what):
 noisy = z_single + finished.config.noise * torch.randn(z_single.shape, generator=g)
 for name, z in {"z_i": z_single, "z_i with the noise of its training": noisy}.items():
     print(f"{name:35} where the thing stands {explained(z, place):5.2f}, whether it is red {explained(z, red):5.2f}")
+
+# %%
+where, colour = explained(noisy, place), explained(noisy, red)
+claims.check(f"Under that noise the colour can still be read ({colour:.2f}), the place hardly ({where:.2f}).",
+             colour > 0.8 and where < 0.3)
 
 # %% [markdown]
 # What a caption may say is written loudly, the rest at most in a whisper. That is what the decoder's noise will be free
