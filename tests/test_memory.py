@@ -213,7 +213,7 @@ def test_sizes_by_network(folder):
         numbers = sum(tensor.numel() for tensor in stage_class(config).state_dict().values())
         assert sum(made[name].sizes(torch.bfloat16).values()) == 2 * numbers
         assert len(split_qkv(dict.fromkeys(stage_class(config).state_dict(), (3,)))) == sum(
-            len(places) for places in made[name].places.values())  # fmt: skip
+            len(names) for _, names in made[name].files)  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

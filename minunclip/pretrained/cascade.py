@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
 import torch
@@ -33,7 +34,8 @@ def load(
     """The cascade of a name or of a folder, in evaluation mode.
 
     name: "scenes" came with this library; "karlo" or "kakaobrain/karlo-v1-alpha" is downloaded at the first call
-        (13.7 GB). A folder has our own files, one for each stage, or a release in Karlo's layout or its makers'.
+        (13.7 GB). A folder has our own files, one for each stage, or a release in Karlo's layout or its makers'; its
+        path may begin with ~.
     memory: of a release: "resident", "offload", "disk" (see `offload`), or "auto", the fastest of them that fits. Our
         own weights are a few megabytes and always resident.
     Raises ValueError for a name that is not known or weights that do not fit their config, OSError for files that are
@@ -42,7 +44,7 @@ def load(
     if str(name) in SHIPPED:
         return load_shipped(str(name), device, dtype)
     release = release_of(str(name))
-    folder = fetch(release) if release else Path(name)
+    folder = fetch(release) if release else folder_of(name)
     if not folder.is_dir():
         raise ValueError(unknown(str(name)))
     if is_ours(folder):
@@ -52,11 +54,22 @@ def load(
 
 def is_ours(name: str | Path) -> bool:
     """Whether this is a model that this library trained: the shipped name, or a folder with our weight files."""
-    return str(name) in SHIPPED or any((Path(name) / stage.file_name).is_file() for stage in (CLIP, Decoder))
+    folder = folder_of(name)
+    return str(name) in SHIPPED or any((folder / stage.file_name).is_file() for stage in (CLIP, Decoder))
+
+
+def folder_of(name: str | Path) -> Path:
+    """A path, in which ~ is the user's home."""
+    return Path(os.path.expanduser(name))
 
 
 def unknown(name: str) -> str:
-    """What to say of a name that is no model: the nearest one."""
+    """What to say of a name that is no model: the nearest one, unless it looks like a path."""
+    folder = folder_of(name)
+    if folder.exists():
+        return f"{name} is a file, and a model is a folder of files: give the path of the folder"
+    if name.startswith((".", "~")) or {*name} & {"/", os.sep}:
+        return f"there is no folder {folder}: give the path of the folder with the model's files"
     known = [*SHIPPED, *RELEASES, *(release.repository for release in RELEASES.values())]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}?" if near else "try 'scenes', 'karlo' or the path of a folder"
@@ -118,6 +131,3 @@ def load_released(folder: Path, device: str | torch.device, dtype: torch.dtype, 
 def working_memory(config: UpsamplerConfig, dtype: torch.dtype) -> int:
     """Bytes that drawing one picture takes besides the weights: most in the upsampler, at its finest level."""
     return FEATURE_MAPS * config.unet.channels * config.size**2 * dtype.itemsize
-
-
-

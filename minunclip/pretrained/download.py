@@ -3,32 +3,65 @@
 from __future__ import annotations
 
 import shutil
-import textwrap
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-NETWORKS = ("prior", "text_proj", "decoder", "super_res_first", "super_res_last")
-FILES = [
-    "text_encoder/config.json", "text_encoder/model.safetensors",
-    *(f"{name}/{file}" for name in NETWORKS for file in ("config.json", "diffusion_pytorch_model.safetensors")),
-    *(f"{name}_scheduler/scheduler_config.json" for name in ("prior", "decoder", "super_res")),
-]  # fmt: skip
+from .trouble import cause, statuses
+
+PIPELINE = "diffusion_pytorch_model"        # what diffusers calls a file of weights
+
+
+def karlo_files() -> tuple[str, ...]:
+    """Of Karlo what draws: its tokenizer is CLIP's, which we have."""
+    networks = ("prior", "text_proj", "decoder", "super_res_first", "super_res_last")
+    return (
+        "text_encoder/config.json", "text_encoder/model.safetensors",
+        *(f"{name}/{file}" for name in networks for file in ("config.json", f"{PIPELINE}.safetensors")),
+        *(f"{name}_scheduler/scheduler_config.json" for name in ("prior", "decoder", "super_res")),
+    )  # fmt: skip
+
+
+def upscaler_files(precision: str) -> tuple[str, ...]:
+    """Of Stable Diffusion's x4 upscaler. precision: "" for float32, ".fp16" for half of it."""
+    weights = {"text_encoder": "model", "unet": PIPELINE, "vae": PIPELINE}
+    tokenizer = ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")
+    return (
+        "model_index.json", "scheduler/scheduler_config.json", "low_res_scheduler/scheduler_config.json",
+        *(f"tokenizer/{file}" for file in tokenizer),
+        *(f"{name}/config.json" for name in weights),
+        *(f"{name}/{stem}{precision}.safetensors" for name, stem in weights.items()),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Release:
-    """Where a model lies: repository, the start of its commit's name, and the size of what is needed."""
+    """Where a model lies, and what of it is needed."""
 
-    repository: str
-    commit: str
-    gigabytes: float
+    repository: str                         # on the Hugging Face hub
+    commit: str                             # all 40 digits: what lies under them cannot change
+    gigabytes: float                        # of the files together
+    files: tuple[str, ...]
+    use: str                                # how to use a copy of the repository's folders
+    elsewhere: str                          # who else has the weights, should the repository be gone
 
 
-RELEASES = {"karlo": Release("kakaobrain/karlo-v1-alpha", "5ee4529", 13.7)}
+# Every repository that this library names. The cascades have the names that `load` knows.
+RELEASES = {"karlo": Release(
+    "kakaobrain/karlo-v1-alpha", "5ee45298e0956749e621bcb30c799a0b599afa83", 13.7, karlo_files(),
+    use="give their path in place of the name",
+    elsewhere="Its makers' own checkpoints, which minunclip reads, too, are named at github.com/kakaobrain/karlo",
+)}  # fmt: skip
+UPSCALERS = {variant: Release(
+    "stabilityai/stable-diffusion-x4-upscaler", "572c99286543a273bfd17fac263db5a77be12c4c", gigabytes,
+    upscaler_files(f".{variant}" if variant else ""),
+    use="pass their path to Upscaler.from_pretrained",
+    elsewhere="Look for a copy at huggingface.co/sd2-community, where what its makers withdrew is kept",
+) for variant, gigabytes in {None: 3.5, "fp16": 1.7}.items()}  # fmt: skip
 
 
 def release_of(name: str) -> Release | None:
-    """The release with this short name or repository name, or None."""
+    """The cascade with this short name or repository name, or None."""
     return next((r for short, r in RELEASES.items() if name in (short, r.repository)), None)
 
 
@@ -38,22 +71,38 @@ def fetch(release: Release) -> Path:
     After a lost connection it goes on where it was. If it breaks off for good, the files that were whole are kept for
     the next try, and no file is left half there.
 
-    Raises OSError if there is no room for them, or ConnectionError if they are neither cached nor reachable.
+    Raises OSError if there is no room for them, or ConnectionError, which tells the cause and the cure, if they are
+    neither cached nor can be had.
     """
-    from huggingface_hub import snapshot_download
-
     if (snapshot := cached(release)) is not None:
         return snapshot
-    cache = cache_of(release)
-    check_room(release, cache)
+    check_room(release, cache_of(release))
     try:
-        commit = full_commit(release, cache)
-        folder = Path(snapshot_download(release.repository, revision=commit, allow_patterns=FILES))
-        if lacking := missing(folder):
-            raise FileNotFoundError(lacking[0])  # offline, the hub's library hands out whatever is there
-        return folder
-    except Exception as error:  # its errors have no common class; whichever it is, say what is missing
-        raise unreachable(release, error) from error
+        folder = download(release)
+    except Exception as error:  # the library's errors have no common class, and nothing but the library runs in there
+        raise ConnectionError(failure(release, cause(error, release.elsewhere))) from error
+    if lacking := missing(release, folder):  # without a connection the library may hand out whatever is there
+        raise ConnectionError(failure(release, f"{lacking[0]} is missing: connect to the internet, and try again"))
+    return folder
+
+
+def download(release: Release) -> Path:
+    """A token that has expired makes the hub refuse even what is public. So what is refused is tried without it."""
+    from huggingface_hub import snapshot_download
+
+    get = partial(snapshot_download, release.repository, revision=release.commit, allow_patterns=list(release.files))
+    try:
+        return Path(get())
+    except OSError as error:
+        if not {401, 403} & statuses(error):
+            raise
+    return Path(get(token=False))
+
+
+def failure(release: Release, why: str) -> str:
+    """What to say when a download failed: what is missing, where it goes, why it failed, and what to do."""
+    return (f"cannot download {release.repository} ({release.gigabytes} GB, commit {release.commit[:7]}) to "
+            f"{cache_of(release)}: {why}. Or copy the repository's folders to this machine, and {release.use}")
 
 
 def cache_of(release: Release) -> Path:
@@ -65,33 +114,13 @@ def cache_of(release: Release) -> Path:
 
 def cached(release: Release) -> Path | None:
     """The release's folder, if all of its files are in the cache."""
-    snapshots = cache_of(release).glob(f"snapshots/{release.commit}*")
-    return next((snapshot for snapshot in snapshots if not missing(snapshot)), None)
+    snapshot = cache_of(release) / "snapshots" / release.commit
+    return None if missing(release, snapshot) else snapshot
 
 
-def unreachable(release: Release, error: Exception) -> ConnectionError:
-    """What to say when a download failed: what is missing, where it goes, and what to do."""
-    why = textwrap.shorten(f"{type(error).__name__}: {error}", 120, placeholder=" ...")
-    return ConnectionError(
-        f"cannot download {release.repository} ({release.gigabytes} GB, commit {release.commit[:7]}) to "
-        f"{cache_of(release)}. Connect to the internet once (and unset HF_HUB_OFFLINE), or copy the repository's "
-        f"folders to this machine and give their path in place of the name ({why})"
-    )
-
-
-def missing(snapshot: Path) -> list[str]:
+def missing(release: Release, snapshot: Path) -> list[str]:
     """The files that a folder of the release still lacks."""
-    return [file for file in FILES if not (snapshot / file).is_file()]
-
-
-def full_commit(release: Release, cache: Path) -> str:
-    """The hub wants all 40 digits of a commit: from the cache if it is there, else from the repository's log."""
-    from huggingface_hub import HfApi
-
-    for snapshot in cache.glob(f"snapshots/{release.commit}*"):
-        return snapshot.name
-    names = [commit.commit_id for commit in HfApi().list_repo_commits(release.repository)]
-    return next(name for name in names if name.startswith(release.commit))
+    return [file for file in release.files if not (snapshot / file).is_file()]
 
 
 def check_room(release: Release, cache: Path) -> None:

@@ -9,18 +9,15 @@ differ: the U-Nets number their blocks in one row, and queries, keys and values 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-
-from einops import rearrange
-from torch import Tensor
 
 from ..clip import CLIP, CLIPConfig
 from ..decoder import Decoder, DecoderConfig
 from ..networks import UNetConfig
 from ..prior import DiffusionPrior, PriorConfig
 from ..upsampler import Upsampler, UpsamplerConfig
-from .names import Part, Table, check, read_tensors, rename
+from .checkpoint import Checkpoint
+from .names import Part, Table
 
 FILES = {
     "clip": "ViT-L-14.pt", "statistics": "ViT-L-14_stats.th",
@@ -177,72 +174,3 @@ def places_up(config: UNetConfig, level: int) -> dict[str, str]:
         places[f"output_blocks.{first + i}.1"] = f"up.{level}.attentions.{i}"
     attended = len(config.mults) - 1 - level in config.attention
     return places | {f"output_blocks.{first + config.blocks}.{2 if attended else 1}": f"up.{level}.resample"}
-
-
-# -- tensors -------------------------------------------------------------------------------------------------
-
-PACKED = {".qkv.": (".q.", ".k.", ".v."), ".context_kv.": (".context_k.", ".context_v.")}
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What one of our tensors is of one of theirs: one part of several, and perhaps transposed."""
-
-    name: str
-    part: int = 0
-    parts: int = 1
-    transposed: bool = False
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A file of the original release and the table for its names; `names.Source` is the same for safetensors.
-
-    head_width: queries, keys and values are interleaved in pieces of so many rows; None: they are not.
-    """
-
-    path: Path
-    names: Table
-    head_width: int | None = None
-
-    @cached_property
-    def tensors(self) -> dict[str, Tensor]:
-        """All of them, left in the file until they are used."""
-        return read_tensors(self.path)
-
-    def find(self, expected: dict[str, tuple[int, ...]]) -> dict[str, Piece]:
-        """Our name -> the piece of theirs, for every tensor of the file, its shape checked."""
-        found = {}
-        for name, ours in rename(self.path, self.tensors, self.names).items():
-            pieces = pieces_of(name, ours)
-            first, piece = next(iter(pieces.items()))
-            shape = expected.get(first)
-            if shape is not None and piece.parts > 1:
-                shape = (piece.parts * shape[0], *shape[1:])
-            check(self.path, name, tuple(oriented(self.tensors[name], piece).shape), shape)
-            found |= pieces
-        return found
-
-    def tensor(self, piece: Piece, device="cpu") -> Tensor:
-        """[q k v of head 0 | q k v of head 1 | ...] along the rows -> q, k or v, with all heads."""
-        tensor = oriented(self.tensors[piece.name], piece)
-        if piece.parts > 1:
-            rows = self.head_width or len(tensor) // piece.parts        # None: as if there were one head
-            tensor = rearrange(tensor, "(head part row) ... -> part head row ...", part=piece.parts, row=rows)
-            tensor = tensor[piece.part].flatten(0, 1)
-        return tensor.contiguous().to(device)
-
-
-def pieces_of(name: str, ours: str) -> dict[str, Piece]:
-    """Our names for what lies in their tensor, which the table calls `ours`."""
-    for packed, parts in PACKED.items():
-        if packed in ours:
-            return {ours.replace(packed, part): Piece(name, i, len(parts)) for i, part in enumerate(parts)}
-    return {ours.removesuffix(".T"): Piece(name, transposed=ours.endswith(".T"))}
-
-
-def oriented(tensor: Tensor, piece: Piece) -> Tensor:
-    """A matrix the way a linear layer has it. A convolution over single positions (out, in, 1) is one, too."""
-    if tensor.dim() == 3 and tensor.shape[-1] == 1:
-        tensor = tensor[..., 0]
-    return tensor.T if piece.transposed else tensor

@@ -29,8 +29,8 @@ class LazyStage:
     """A stage that has no memory yet, and where its weights lie."""
 
     stage: Stage
-    places: dict[str, dict[str, tuple[Source, str]]]  # by network: our name -> (file, name in the file)
-    given: dict[str, Tensor]                          # weights that no file has
+    files: list[tuple[Source, dict[str, str]]]      # each file, and for our names those in it
+    given: dict[str, Tensor]                        # weights that no file has
 
     @classmethod
     def of(cls, part: Part) -> LazyStage:
@@ -42,16 +42,13 @@ class LazyStage:
         with Weightless():
             stage = part.stage_class(part.config)
         expected = split_qkv({name: tuple(tensor.shape) for name, tensor in stage.state_dict().items()})
-        places = {name: {} for name in ("", *NETWORKS) if not name or getattr(stage, name, None) is not None}
-        for source in part.sources:
-            for ours, theirs in source.find(expected).items():
-                places[network_of(ours)][ours] = (source, theirs)
-        check_whole(part, expected, found=set(part.given).union(*places.values()))
-        return cls(stage.requires_grad_(False).eval(), places, part.given)
+        files = [(source, source.find(expected)) for source in part.sources]
+        check_whole(part, expected, found=set(part.given).union(*(names for _, names in files)))
+        return cls(stage.requires_grad_(False).eval(), files, part.given)
 
     @property
     def networks(self) -> list[str]:
-        return [network for network in self.places if network]
+        return [name for name in NETWORKS if getattr(self.stage, name, None) is not None]
 
     @property
     def wide(self) -> bool:
@@ -62,23 +59,30 @@ class LazyStage:
 
     def sizes(self, dtype: torch.dtype) -> dict[str, int]:
         """Bytes by network."""
-        sizes = dict.fromkeys(self.places, 0)
+        sizes = dict.fromkeys(["", *self.networks], 0)
         for name, tensor in self.stage.state_dict().items():
             sizes[network_of(name)] += tensor.numel() * dtype.itemsize
         return sizes
 
-    def read(self, network: str, device="cpu", dtype=torch.float32) -> dict[str, Tensor]:
-        """The weights of one network, each straight to the device and the dtype."""
-        state = {} if network else {name: tensor.to(device, dtype) for name, tensor in self.given.items()}
-        for ours, (source, theirs) in self.places[network].items():
-            tensor = source.tensor(theirs, device).to(dtype)
-            state[ours] = channels_last(tensor) if dtype.itemsize <= 2 or self.wide else tensor
+    def read(self, network: str | None = None, device="cpu", dtype=torch.float32) -> dict[str, Tensor]:
+        """The weights of one network, or by default all, each straight to the device and the dtype.
+
+        They are copies: what becomes of the files later does not touch them.
+        """
+        state = {name: tensor.to(device, dtype) for name, tensor in self.given.items() if network in (None, "")}
+        for source, names in self.files:
+            wanted = {ours: theirs for ours, theirs in names.items() if network in (None, network_of(ours))}
+            if not wanted:
+                continue
+            with source.reading(device) as tensor:
+                for ours, theirs in wanted.items():
+                    weight = tensor(theirs).to(dtype)
+                    state[ours] = channels_last(weight) if dtype.itemsize <= 2 or self.wide else weight
         return fuse_qkv(state)
 
     def load(self, device="cpu", dtype=torch.float32) -> Stage:
         """The stage with all of its weights, in evaluation mode."""
-        for network in self.places:
-            fill(self.stage, self.read(network, device, dtype))
+        fill(self.stage, self.read(None, device, dtype))
         return self.stage
 
 
@@ -115,6 +119,6 @@ class Weightless(TorchFunctionMode):
         kwargs, name = kwargs or {}, function.__name__
         if name.endswith("_") and not name.startswith("__"):            # in place: a layer sets its first weights
             return args[0] if args else kwargs["tensor"]
-        if function is torch.empty:                                     # what layers ask for
+        if function in (torch.empty, torch.randn):                      # what layers ask for
             return torch.empty(*args, **{**kwargs, "device": "meta"})
-        return (torch.zeros if function is torch.randn else function)(*args, **kwargs)
+        return function(*args, **kwargs)

@@ -8,20 +8,17 @@ each layout is described, in `diffusers_folder` and in `kakao_checkpoints`.
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..common import Stage
+from .weight_files import opened
 
 Table = list[tuple[str, str]]           # of pairs (theirs, ours)
 
@@ -69,7 +66,7 @@ class Part:
 
     stage_class: type[Stage]
     config: object                          # a `stage_class.config_class`
-    sources: list[Source]                   # or what can do the same, such as `original.Checkpoint`
+    sources: list[Source]                   # or what can do the same: `checkpoint.Checkpoint`
     given: dict[str, Tensor] = field(default_factory=dict)      # weights that no file has, under our names
 
 
@@ -92,22 +89,11 @@ class Source:
                 check(self.path, name, tuple(file.get_slice(name).get_shape()), expected.get(ours))
         return {ours: name for name, ours in names.items()}
 
-    def tensor(self, name: str, device="cpu") -> Tensor:
-        """One tensor. The file is opened for it alone, since all that is read of an open file stays in memory."""
+    @contextmanager
+    def reading(self, device="cpu") -> Iterator[Callable[[str], Tensor]]:
+        """A function that reads one tensor by its name in the file: a copy, which does not hang on the file."""
         with opened(self.path, device) as file:
-            return file.get_tensor(name)
-
-
-@contextmanager
-def opened(path: Path, device="cpu") -> Iterator[safe_open]:
-    """A safetensors file, with errors that name it and say what to do."""
-    if not path.is_file():
-        raise ValueError(f"{path} is missing: fetch it again")
-    try:
-        with safe_open(path, "pt", device=str(device)) as file:
-            yield file
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or not whole ({error}): delete it and fetch it again") from None
+            yield file.get_tensor
 
 
 def rename(path: Path, names: Iterable[str], table: Table, prefix: str = "") -> dict[str, str]:
@@ -151,51 +137,3 @@ def fuse_qkv(state: dict[str, Tensor]) -> dict[str, Tensor]:
         parts = [state.pop(q.replace(".q.", f".{part}.")) for part in "qkv"]
         state[q.replace(".q.", ".qkv.")] = torch.cat(parts)
     return state
-
-
-# -- files that PyTorch wrote --------------------------------------------------------------------------------
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file or of one that PyTorch wrote, by name."""
-    if path.suffix != ".safetensors":
-        return read_pytorch(path)
-    with opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-
-
-def read_pytorch(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that PyTorch wrote; other Python objects are refused, since they could run code.
-
-    A tuple of tensors gets the names 0, 1, ..., and a batch dimension. Raises ValueError for a damaged file.
-    """
-    try:
-        content = load_program(path) if is_program(path) else load_checkpoint(path)
-    except pickle.UnpicklingError:
-        raise ValueError(f"{path} is damaged, or holds more than tensors: get it from its makers again") from None
-    except (RuntimeError, EOFError, OSError) as error:
-        why = " ".join(str(error).split())[:100]
-        raise ValueError(f"{path} is damaged or not whole ({why}): fetch it again") from None
-    if isinstance(content, tuple | list):
-        return {str(i): tensor[None] for i, tensor in enumerate(content)}
-    state = content.get("state_dict", content)
-    return {name: tensor.detach() for name, tensor in state.items() if isinstance(tensor, Tensor)}
-
-
-def is_program(path: Path) -> bool:
-    """OpenAI stored CLIP as a TorchScript program, of which only the weights are wanted."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
-
-
-def load_program(path: Path) -> dict[str, Tensor]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                  # PyTorch calls the format deprecated; the file has no other
-        return torch.jit.load(path, map_location="cpu").state_dict()
-
-
-def load_checkpoint(path: Path):
-    """Tensors, or dictionaries and tuples of them, left in the file until they are used where its format allows it."""
-    return torch.load(path, map_location="cpu", mmap=zipfile.is_zipfile(path), weights_only=True)

@@ -13,9 +13,11 @@ from pathlib import Path
 import torch
 
 from ..clip import CLIP, CLIPConfig
-from .kakao_checkpoints import CLIP_NAMES, Checkpoint
+from .checkpoint import Checkpoint
+from .kakao_checkpoints import CLIP_NAMES
 from .lazy import LazyStage
 from .names import Part
+from .trouble import cause
 
 NAME, TRAINING = "ViT-L-14-quickgelu", "openai"  # what open_clip calls it
 
@@ -31,9 +33,8 @@ def load_openai_clip(
 
     try:
         path = Path(download_pretrained(get_pretrained_cfg(NAME, TRAINING)))
-    except OSError as error:
-        why = " ".join(str(error).split())[:200]
+    except (OSError, RuntimeError) as error:
         raise ConnectionError(f"cannot download OpenAI's {NAME}, the CLIP with both encoders, which open_clip keeps "
-                              f"in its cache: connect to the internet once ({why})") from None  # fmt: skip
+                              f"in its cache: {cause(error)}") from None  # fmt: skip
     part = Part(CLIP, config or CLIPConfig(), [Checkpoint(path, CLIP_NAMES)])
     return LazyStage.of(part).load(device, dtype)

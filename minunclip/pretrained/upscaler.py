@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..diffusion import Step
-from .download import Release, cache_of, check_room, unreachable
-
-REPOSITORY = "stabilityai/stable-diffusion-x4-upscaler"
-COMMIT = "572c99286543a273bfd17fac263db5a77be12c4c"
+from .download import UPSCALERS, fetch
 
 
 @dataclass(frozen=True)
@@ -50,22 +49,28 @@ class Upscaler(nn.Module):
         self.requires_grad_(False).eval()
 
     @classmethod
-    def from_pretrained(cls, name=REPOSITORY, device="cpu", dtype=torch.float32, *, config=None) -> Upscaler:
+    def from_pretrained(
+        cls, folder: str | Path | None = None, device="cpu", dtype=torch.float32, *, config=None
+    ) -> Upscaler:  # fmt: skip
         """The released upscaler, downloaded at the first call (1.7 GB in half precision, else 3.5 GB), or a folder.
 
-        Raises ImportError, with what to install, without diffusers and transformers, and OSError if it cannot be
-        fetched or the disk has no room for it.
+        Raises ImportError, with what to install, without diffusers and transformers; OSError if it cannot be fetched
+        or the disk has no room for it; and ValueError for a folder that holds none, or not all of it.
         """
-        pipeline, pinned = pipeline_class(), {"revision": COMMIT} if name == REPOSITORY else {}
-        variant = "fp16" if dtype != torch.float32 and pinned else None
-        release = Release(REPOSITORY, COMMIT, 1.7 if variant else 3.5)
-        if pinned:
-            check_room(release, cache_of(release))
+        pipeline = pipeline_class()                                             # first: before gigabytes are fetched
+        variant = "fp16" if dtype != torch.float32 and folder is None else None
+        place = fetch(UPSCALERS[variant]) if folder is None else Path(folder).expanduser()
+        if not place.is_dir():
+            raise ValueError(f"there is no folder {place}")
         try:
-            made = pipeline.from_pretrained(name, dtype=dtype, variant=variant, use_safetensors=True, **pinned)
-        except OSError as error:
-            raise (unreachable(release, error) if pinned else error) from None
-        return cls(made, config).to(device)
+            made = pipeline.from_pretrained(place, dtype=dtype, variant=variant, use_safetensors=True)
+        except (OSError, ValueError, TypeError, SafetensorError) as error:      # what diffusers says of what is missing
+            why = " ".join(str(error).split())[:200]
+            raise ValueError(f"{place} has no x4 upscaler, or not all of it ({why}): fetch it again") from None
+        upscaler = cls(made, config).to(device)
+        for tensor in (*upscaler.parameters(), *upscaler.buffers()):
+            tensor.data = tensor.data.clone()                                   # it may be a view of a file
+        return upscaler
 
     def add_to(self, cascade, steps: int = 75) -> None:
         """Make a cascade (UnCLIP) draw at this size, too, in so many steps; 75 is what the makers take."""

@@ -13,7 +13,8 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 from minunclip.clip import CLIP, CLIPConfig
 from minunclip.decoder import Decoder, DecoderConfig
 from minunclip.pretrained import LazyStage, decoder_part, prior_part, upsampler_part
-from minunclip.pretrained.diffusers_folder import clip_config, clip_part, decoder_config, prior_config, upsampler_config
+from minunclip.pretrained.diffusers_folder import clip_part
+from minunclip.pretrained.folder_configs import clip_config, decoder_config, prior_config, upsampler_config
 from minunclip.pretrained.names import split_qkv
 from minunclip.prior import DiffusionPrior, PriorConfig
 from minunclip.text import Text
@@ -63,7 +64,7 @@ def folder(tmp_path):
 
 
 def test_our_defaults_are_the_published_configs(folder):
-    assert clip_config(folder) == CLIPConfig(image_layers=0, patch=32, image_width=768, image_heads=12)
+    assert clip_config(folder) == CLIPConfig(image_layers=0)
     assert prior_config(folder) == PriorConfig()
     assert decoder_config(folder) == DecoderConfig()
     ours, default = upsampler_config(folder, 64), UpsamplerConfig(last_step_unet=True)

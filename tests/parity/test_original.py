@@ -14,7 +14,8 @@ from original_folder import NAMES, decoder_state, prior_state, put_unet, save_pr
 
 import minunclip
 from minunclip.clip import CLIPConfig
-from minunclip.pretrained import LazyStage, kakao_checkpoints, translate
+from minunclip.common import sha256
+from minunclip.pretrained import LazyStage, checkpoint, kakao_checkpoints, translate, weight_files
 from minunclip.pretrained.cascade import KARLO
 from minunclip.pretrained.kakao_checkpoints import Sizes
 from minunclip.pretrained.names import IGNORED, reverse
@@ -48,7 +49,9 @@ def files(parts, their_clip, tmp_path_factory):
               NAMES.decoder: decoder_state(parts["decoder"], parts["text_proj"])}  # fmt: skip
     for name, state in states.items():
         torch.save({"state_dict": state, "epoch": 3}, folder / name)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weight_files, "KNOWN_PROGRAMS", {sha256(folder / NAMES.clip)})
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -91,18 +94,19 @@ def test_networks_are_those_of_the_other_layout(part, files, loaded, sizes):
     assert error < 2e-6 and not differ
 
 
-def contiguous(self, piece, device="cpu"):
-    return kakao_checkpoints.oriented(self.tensors[piece.name], piece).chunk(piece.parts)[piece.part]
+def contiguous(self, tensor, piece):
+    return checkpoint.oriented(tensor, piece).chunk(piece.parts)[piece.part]
 
 
-def keys_for_values(self, piece, device="cpu"):
-    return kakao_checkpoints.Checkpoint.right(self, replace(piece, part=1 - piece.part) if piece.parts == 2 else piece)
+def keys_for_values(self, tensor, piece):
+    other = replace(piece, part=1 - piece.part) if piece.parts == 2 else piece
+    return checkpoint.Checkpoint.right(self, tensor, other)
 
 
 @pytest.mark.parametrize("part, wrong", [("prior", contiguous), ("decoder", contiguous), ("decoder", keys_for_values)])
 def test_a_wrong_split_of_the_heads_is_noticed(part, wrong, files, loaded, sizes, monkeypatch):
-    monkeypatch.setattr(kakao_checkpoints.Checkpoint, "right", kakao_checkpoints.Checkpoint.tensor, raising=False)
-    monkeypatch.setattr(kakao_checkpoints.Checkpoint, "tensor", wrong)
+    monkeypatch.setattr(checkpoint.Checkpoint, "right", checkpoint.Checkpoint.cut, raising=False)
+    monkeypatch.setattr(checkpoint.Checkpoint, "cut", wrong)
     error, differ = difference(part, files, loaded, sizes)
     assert error > 1e-2 and differ
 
@@ -137,7 +141,8 @@ def test_names_come_back_from_ours(files, sizes):
     """Each table, read backwards, gives each of their names again."""
     for part in kakao_checkpoints.parts(files, sizes).values():
         for source in part.sources:
-            names = [name for name in source.tensors if not IGNORED.search(name)]
+            with weight_files.tensors_of(source.path) as tensors:
+                names = [name for name in tensors if not IGNORED.search(name)]
             ours = [translate(name, source.names) for name in names]
             assert [translate(name, reverse(source.names)) for name in ours] == names and not {*ours} & {*names}
 

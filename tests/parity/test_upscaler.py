@@ -11,7 +11,9 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from minunclip.diffusion import noise_stream
 from minunclip.pretrained import Upscaler
-from minunclip.pretrained.upscaler import COMMIT, REPOSITORY, UpscalerConfig
+from minunclip.pretrained import upscaler as upscaler_module
+from minunclip.pretrained.download import UPSCALERS
+from minunclip.pretrained.upscaler import UpscalerConfig
 
 LOW, SIZE, STEPS = 16, 64, 5
 SCHEDULE = {"beta_schedule": "scaled_linear", "beta_start": 1e-4, "beta_end": 0.02, "clip_sample": False}
@@ -141,17 +143,41 @@ def test_comes_from_a_folder(pipeline, upscaler, tmp_path):
 
 
 @pytest.mark.parametrize("dtype, variant", [(torch.float32, None), (torch.float16, "fp16"), (torch.bfloat16, "fp16")])
-def test_the_released_one_is_pinned_and_safe(pipeline, monkeypatch, dtype, variant):
+def test_the_released_one_is_fetched_pinned_and_safe(pipeline, monkeypatch, tmp_path, dtype, variant):
     calls = []
+    monkeypatch.setattr(upscaler_module, "fetch", lambda release: calls.append(release) or tmp_path)
     monkeypatch.setattr(StableDiffusionUpscalePipeline, "from_pretrained",
                         lambda *args, **options: calls.append((args, options)) or pipeline)  # fmt: skip
     assert Upscaler.from_pretrained(dtype=dtype).config == UpscalerConfig()
-    assert calls == [((REPOSITORY,), {"dtype": dtype, "variant": variant, "use_safetensors": True,
-                                      "revision": COMMIT})]  # fmt: skip
+    assert calls == [UPSCALERS[variant], ((tmp_path,), {"dtype": dtype, "variant": variant, "use_safetensors": True})]
 
 
-def test_offline_it_says_what_it_wanted():
-    with pytest.raises(OSError, match=REPOSITORY):
+def test_its_weights_are_copies(pipeline, monkeypatch, tmp_path):
+    """What diffusers hands out may be views of the files, which somebody may change while it draws."""
+    monkeypatch.setattr(StableDiffusionUpscalePipeline, "from_pretrained", lambda *_, **__: pipeline)
+    handed_out = [weight.data for part in (pipeline.text_encoder, pipeline.unet, pipeline.vae)
+                  for weight in (*part.parameters(), *part.buffers())]  # fmt: skip
+    loaded = Upscaler.from_pretrained(tmp_path)
+    kept = {weight.data_ptr() for weight in (*loaded.parameters(), *loaded.buffers())}
+    assert kept and kept.isdisjoint(weight.data_ptr() for weight in handed_out)
+
+
+def test_what_a_folder_lacks_is_said_in_a_line(pipeline, tmp_path):
+    with pytest.raises(ValueError, match="there is no folder .*nowhere"):
+        Upscaler.from_pretrained(tmp_path / "nowhere")
+    pipeline.save_pretrained(tmp_path)
+    (tmp_path / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(ValueError, match=f"{tmp_path} has no x4 upscaler, or not all of it") as error:
+        Upscaler.from_pretrained(tmp_path)
+    assert "\n" not in str(error.value)
+    (tmp_path / "model_index.json").write_text("[")
+    with pytest.raises(ValueError, match=f"{tmp_path} has no x4 upscaler, or not all of it"):
+        Upscaler.from_pretrained(tmp_path)
+
+
+def test_offline_it_says_what_it_wanted(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(OSError, match=r"cannot download stabilityai/.*\(3\.5 GB, commit 572c992\).*HF_HUB_OFFLINE"):
         Upscaler.from_pretrained()
 
 
