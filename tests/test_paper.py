@@ -16,6 +16,7 @@ from minunclip import experiments
 from minunclip.__main__ import main
 from minunclip.experiments import Study, runner, suite
 from minunclip.experiments import probing as copies
+from minunclip.experiments import routes as ways
 from minunclip.experiments import study as studying
 from minunclip.experiments import text_diffs as words
 from minunclip.experiments import variations as alike
@@ -93,6 +94,7 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "Scenes", lambda split, length, seed: FEW)
     monkeypatch.setattr(suite, "load", lambda name, device: tiny_cascade())
     monkeypatch.setattr(copies, "INVERSION_STEPS", (2, 3))
+    monkeypatch.setattr(ways, "FOLDER", tmp_path / "routes")
     for part in (alike, words):
         monkeypatch.setattr(part, "STEPS", 2)
 
@@ -105,7 +107,7 @@ def test_the_whole_suite(tiny, tmp_path, capsys, monkeypatch):
     results = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
     assert sorted(results) == sorted(part.__name__ for part in experiments.PARTS)
     assert all("decoder" in found["made_with"]["weights"] for found in results.values())
-    assert [name for name in results if "ar-prior" in suite.stages_of(name)] == ["two_priors"]
+    assert [name for name in results if "ar-prior" in suite.stages_of(name)] == ["routes", "two_priors"]
     tables = {title: rows for found in results.values() for title, rows in found["tables"].items()}
 
     def settings(title: str, *names: str) -> list[tuple]:

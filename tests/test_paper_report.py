@@ -24,7 +24,7 @@ def test_figures_of_one_point_and_of_no_number():
 
 def test_every_part_has_words_and_figures():
     names = [part.__name__ for part in experiments.PARTS]
-    assert list(figures.CHARTS) and set(figures.CHARTS) == set(report.SECTIONS) == set(names) and len(set(names)) == 12
+    assert list(figures.CHARTS) and set(figures.CHARTS) == set(report.SECTIONS) == set(names) and len(set(names)) == 14
 
 
 def test_single_pieces_for_notebooks(tmp_path):

@@ -42,7 +42,7 @@ def test_a_number_is_found_by_its_row():
     results = {"part": {"title": [{"decoder sees": "z_t", "guidance": 1, "x": 5}, {"decoder sees": "z_t", "guidance": 2,
                                                                                    "x": {"value": 7}}]}}  # fmt: skip
     assert at(results, "part", "title", "x", decoder_sees="z_t", guidance=2) == 7
-    with pytest.raises(StopIteration):
+    with pytest.raises(KeyError, match="no row with"):
         at(results, "part", "title", "x", guidance=3)
 
 

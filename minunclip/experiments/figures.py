@@ -44,6 +44,25 @@ def guidance(tables: Tables) -> dict[str, Picture]:
     return {f"fidelity-{kind.split()[0]}": chart(kind) for kind in VARIETIES}
 
 
+def guidance_ways(tables: Tables) -> dict[str, Picture]:
+    """A line for what is strengthened and when, along the scale: fidelity, and the colours that are cut off."""
+    rows = tables["what guidance strengthens"]
+    ways = dict.fromkeys((row["strengthens"], row["guided"]) for row in rows)
+
+    def chart(kind: str) -> Picture:
+        lines = {f"{way}, {when}": line(rows, "guidance", kind, strengthens=way, guided=when) for way, when in ways}
+        return curves(lines, "guidance", kind)
+
+    return {"guidance-ways-fidelity": chart("fidelity"), "guidance-ways-limit": chart("colours at the limit")}
+
+
+def routes(tables: Tables) -> dict[str, Picture]:
+    """The fidelity and the variety of every route."""
+    rows = tables["the routes from caption to z_i"]
+    columns = {"routes-fidelity": "fidelity, one picture a caption", "routes-diversity": "diversity"}
+    return {name: intervals({row["route"]: row[column] for row in rows}, column) for name, column in columns.items()}
+
+
 def conditionings(tables: Tables) -> dict[str, Picture]:
     rows = tables["is the prior needed?"]
     cells = {f"{row['decoder sees']}, guidance {row['guidance']:g}": row["fidelity"] for row in rows}
@@ -118,8 +137,8 @@ def typographic_attack(tables: Tables) -> dict[str, Picture]:
 
 CHARTS: dict[str, Callable[[Tables], dict[str, Picture]]] = {
     part.__name__: part
-    for part in (guidance, conditionings, rerank, prior_guidance, two_priors, variations, interpolations, text_diffs,
-                 probing, inversion, attribute_binding, typographic_attack)
+    for part in (guidance, guidance_ways, conditionings, routes, rerank, prior_guidance, two_priors, variations,
+                 interpolations, text_diffs, probing, inversion, attribute_binding, typographic_attack)
 }  # fmt: skip
 
 

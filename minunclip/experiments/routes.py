@@ -166,9 +166,10 @@ def noisy_decoder(study: Study) -> Decoder:
 
 
 def trained(name: str, kind: type, recipe: Recipe, study: Study):
-    """The model of this recipe, trained if it is not there yet for this CLIP."""
+    """The model of this recipe, trained if it is not there yet for these weights."""
     path, config = FOLDER / f"{name}.safetensors", replace(recipe.profiles["cpu"], steps=study.size.route_steps)
-    made_for = f"{study.bench.cascade.clip.fingerprint}, {config}"
+    cascade = study.bench.cascade
+    made_for = f"{cascade.clip.fingerprint}, {cascade.decoder.fingerprint}, {config}"
     if not path.is_file() or read_weights(path)[0].get("made_for") != made_for:
         torch.manual_seed(study.seed)
         trainer = Trainer(recipe.build().to(study.bench.cascade.device), config)

@@ -44,7 +44,7 @@ def signs(results: Results) -> list[dict]:
 def measured(finding: Sign, results: Results) -> bool:
     try:
         finding.numbers(results)
-    except (KeyError, IndexError, StopIteration):
+    except (KeyError, IndexError):
         return False
     return True
 
@@ -52,9 +52,11 @@ def measured(finding: Sign, results: Results) -> bool:
 def at(results: Results, part: str, title: str, column: str, **where) -> float:
     """A number in the row of a table in which the other columns are as given, spaces written as underscores."""
     named = {name.replace("_", " "): value for name, value in where.items()}
-    rows = (row for row in results[part][title] if all(row[name] == value for name, value in named.items()))
-    value = next(rows)[column]
-    return value["value"] if isinstance(value, dict) else value
+    for row in results[part][title]:
+        if all(row[name] == value for name, value in named.items()):
+            cell = row[column]
+            return cell["value"] if isinstance(cell, dict) else cell
+    raise KeyError(f"{part}, {title}: no row with {named}")
 
 
 def equal(column: str) -> Callable[[Results], tuple[float, float]]:
