@@ -43,17 +43,26 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(x: Tensor, steps: int = 5) -> Tensor:
-    """x (m, n) with all its singular values brought to about 1 (0.7 to 1.2), by Newton-Schulz iteration."""
+    """x (m, n) with all its singular values brought to about 1 (0.7 to 1.2), by Newton-Schulz iteration.
+
+    Each step multiplies x from the left by a polynomial of x x^T. So we follow x x^T (m, m) and the product of those
+    polynomials, and touch x itself, which is far wider, only twice.
+    """
     if x.shape[0] > x.shape[1]:
         return orthogonal(x.T, steps).T
     x = x / (x.norm() + 1e-7)                                           # no singular value is above 1 now
+    square, product = x @ x.T, torch.eye(len(x), dtype=x.dtype, device=x.device)                        # (m, m)
     for _ in range(steps):
-        square = x @ x.T                                                # (m, m)
-        x = A * x + (B * square + C * square @ square) @ x
-    return x
+        step = A * torch.eye(len(x), dtype=x.dtype, device=x.device) + B * square + C * square @ square
+        square, product = step @ square @ step, step @ product          # all of these commute
+    return product @ x
 
 
 def inner_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """The weights between hidden layers: what stands in `stem`, `body`, `blocks`, `down`, `middle` and `up`."""
+    """The weights between hidden layers: what stands in `stem`, `body`, `blocks`, `down`, `middle` and `up`.
+
+    Not those that read the time embedding, which are as wide as they are high: Muon would spend half its time on them.
+    """
     inside = ("stem.", "body.", "blocks.", "down.", "middle.", "up.")
-    return [p for name, p in model.named_parameters() if p.dim() > 1 and any(part in name for part in inside)]
+    return [p for name, p in model.named_parameters()
+            if p.dim() > 1 and any(part in name for part in inside) and ".time." not in name]

@@ -19,11 +19,11 @@ import minunclip
 from minunclip import experiments, manipulations, plots
 from minunclip.ar_prior import ARPrior, dot
 from minunclip.common import best_device
-from minunclip.course import checks
+from minunclip.course import checks, claims
 from minunclip.course.widgets.prior import PriorExplorer, fit, prior_grid, variety
 from minunclip.diffusion import ddim, generators, last, noise_stream
 from minunclip.embeddings import PCA
-from minunclip.evaluation import Judge, Share, fidelity, inside, renders
+from minunclip.evaluation import Judge, Share, fidelity, inside, renders, same_facts
 from minunclip.experiments import pair_of
 from minunclip.networks import causal_mask
 from minunclip.plots import Panel, plane
@@ -185,21 +185,32 @@ plots.curves({"z_i of our CLIP": (numbers, held), "if all varied alike": (number
 # The paper keeps 319 of 1,024 components and loses less than 1% (section 2.2). Its authors put the small number down to
 # *SAM*, the optimiser that their CLIP was trained with; ours was trained without, on a world with few facts.
 #
-# But 99% of the variance is not 99% of the facts. Here is what the decoder draws of three pictures with two things,
-# from the components that hold so much:
+# But 99% of the variance is not 99% of the facts. Here is what the decoder draws of pictures with two things, from the
+# components that hold so much; three of sixty:
 
 # %%
-pairs_of_things = torch.stack([item.image() for item in items if len(item.scene.things) == 2][:3])
-shares, x = (0.99, 0.999, 0.9999, 0.99999, 1.0), pca.project(clip.encode_image(pairs_of_things))
+with_two = [item for item in items if len(item.scene.things) == 2][:60]
+originals = torch.stack([item.image() for item in with_two])
+shares, x = (0.9, 0.99, 0.999, 0.99999, 1.0), pca.project(clip.encode_image(originals))
 kept = [checks.components_needed.reference(pca.variances, share) for share in shares]
-drawn = torch.stack([pairs_of_things, *(pictures_of(pca.back(x[:, :n])) for n in kept)], dim=1)
+drawn = {n: pictures_of(pca.back(x[:, :n])) for n in kept}
 names = ["the picture", *(f"{100 * share:g}%: {n}" for share, n in zip(shares, kept, strict=True))]
-plots.show(drawn.flatten(0, 1), names * 3, columns=len(names), side=104, seed=0)
+shown = [image for i in range(3) for image in (originals[i], *(images[i] for images in drawn.values()))]
+plots.show(shown, names * 3, columns=len(names), side=104, seed=0)
+
+# %%
+judge = Judge.from_pretrained("scenes")
+alike = {n: same_facts([item.scene for item in with_two], judge.read(images)) for n, images in drawn.items()}
+for n, found in alike.items():
+    print(f"{n:3} components: backgrounds {found['background']}   colours {found['colour']}   all {found['scene']}")
+
+# %%
+paper, ours = (alike[checks.components_needed.reference(pca.variances, share)]["scene"] for share in (0.99, 0.99999))
+claims.check(f"From the components that hold 99% of the variance {paper.true} of {paper.total} pictures come back "
+             f"with all their facts, from those that hold 99.999% {ours.true}.", ours.true > paper.true)
 
 # %% [markdown]
-# Compare each with the picture at its left. Kinds, background and style are there early; which colour goes with which
-# thing is told by components that hardly vary. So the finished prior keeps more of them than the paper's rule would:
-# those that hold 99.999%.
+# So the finished prior keeps more of them than the paper's rule would: those that hold 99.999%.
 #
 # ## 2. From numbers to tokens
 #
@@ -298,8 +309,15 @@ extremes = [*order[:4].tolist(), *order[-4:].tolist()]
 plots.show([items[i].image() for i in extremes], [f"{fits[i]:.2f}: {items[i].caption}" for i in extremes], side=128)
 
 # %% [markdown]
-# Which captions are in the first row, and which in the second? See how much they say.
-#
+# How much do the captions say?
+
+# %%
+lengths = torch.tensor([len(item.caption.split()) for item in items]).float()[order]
+best, worst = lengths[: len(items) // 4].mean().item(), lengths[-(len(items) // 4) :].mean().item()
+claims.check(f"In the quarter of the pairs that fits best a caption has {best:.1f} words, in the quarter that fits "
+             f"worst {worst:.1f}.", best > worst + 2)
+
+# %% [markdown]
 # These buckets are not equally wide: each holds equally many pairs. So the upper half of the tokens is the better half
 # of the pairs. With eight pairs and four buckets:
 
@@ -390,18 +408,23 @@ torch.testing.assert_close(prior.loss(z_i, text), by_hand, atol=1e-4, rtol=1e-4)
 print(f"equal to the library's loss; its mean is {by_hand.mean():.2f} nats a word")
 
 # %% [markdown]
-# What is that worth? Who knows nothing pays $\log$ of the number of buckets. Who knows how often each bucket occurs for
-# each component, but reads neither caption nor sentence, pays the entropy of that histogram:
+# What is that worth? A model that knows nothing gives every bucket the same probability and pays $\log$ of their
+# number. One that knows how often each bucket occurs for each component, but reads neither caption nor sentence, pays
+# the cross-entropy of that histogram:
 
 # %%
 def histogram_loss(seen, unseen):
-    """The loss of each component (K,) for one who has counted the buckets of `seen` (N, K)."""
+    """The loss of each component (K,) by the counts of the buckets of `seen` (N, K)."""
     counts = 0.1 + torch.stack([column.bincount(minlength=buckets) for column in seen.T])          # (K, buckets)
     shares = (counts / counts.sum(dim=1, keepdim=True)).log()
     return -shares[torch.arange(unseen.shape[1]), unseen].mean(dim=0)
 
 counted = histogram_loss(prior.tokens(known_i, known_t)[:, 1:], tokens[:, 1:])
 print(f"knowing nothing {log(buckets):.2f}, the histograms {counted.mean():.2f}, the prior {by_hand.mean():.2f}")
+
+# %%
+claims.check(f"Reading the caption and the words before saves {counted.mean() - by_hand.mean():.2f} nats a word.",
+             by_hand.mean() < counted.mean() - 0.2)
 
 # %% [markdown]
 # ## 5. Keys and values that are kept
@@ -500,9 +523,10 @@ def without_counting(prior, tokens, text):
         answers.append(logits)
     return torch.cat(answers, dim=1)
 
-for way in (token_by_token, without_counting):
-    loss = F.cross_entropy(way(prior, sentences, few).transpose(1, 2), tokens[:40, 1:])
-    print(f"{way.__name__:17} {loss:.2f} nats a word")
+losses = [F.cross_entropy(way(prior, sentences, few).transpose(1, 2), tokens[:40, 1:]).item()
+          for way in (token_by_token, without_counting)]  # fmt: skip
+claims.check(f"With the right positions the loss is {losses[0]:.2f} nats a word, without counting {losses[1]:.2f}, "
+             "and no error tells you.", losses[1] > losses[0] + 0.3)
 
 # %% [markdown]
 # ## 6. Training
@@ -553,9 +577,14 @@ recipe.finish(yours)                        # fold in the whitening of captions,
 plots.loss_curve(records, "ar-prior")
 
 # %% [markdown]
-# The curve begins at the logarithm of the number of buckets. Soon after, the model knows the histograms. What comes
-# then is reading: the caption first, and the words before.
-#
+# The curve begins at the logarithm of the number of buckets:
+
+# %%
+first, final = records[0].loss, sum(record.loss for record in records[-10:]) / 10
+claims.check(f"The first loss is {first:.2f}, and log({buckets}) is {log(buckets):.2f}. After {config.steps} steps "
+             f"it is {final:.2f}.", abs(first - log(buckets)) < 0.6 and final < first - 0.5)
+
+# %% [markdown]
 # **Loading the finished weights.** We did so at the top; they are `prior`. The loss of each word of unseen sentences,
 # yours and the finished one's, beside the histograms:
 
@@ -576,9 +605,9 @@ plots.curves(lines | {"histograms": (range(1, K + 1), counted.tolist())}, "word 
 
 # %%
 nothing = clip.encode_text([""]).repeat(len(z_i))
-for name, read in {"caption, dot, words": text, "dot and words": nothing}.items():
-    print(f"{name:19} {prior.loss(z_i, read, z_t).mean():.3f} nats a word")
-print(f"nothing but counts  {counted.mean():.3f}")
+with_caption, without = (prior.loss(z_i, read, z_t).mean() for read in (text, nothing))
+claims.check(f"With caption, dot and words the prior pays {with_caption:.2f} nats a word, with dot and words "
+             f"{without:.2f}, and the histograms {counted.mean():.2f}.", with_caption < without < counted.mean())
 
 # %% [markdown]
 # ## 7. Drawing
@@ -663,25 +692,36 @@ names = [f"temperature {T:g}" for T in shown for _ in range(6)]
 plots.show(pictures_of(torch.cat([*shown.values()])), names, columns=6, side=104, title=wish, seed=0)
 
 # %% [markdown]
-# At temperature 0 all six would be the same if it were not for the dot product, which is drawn all the same. Over all
-# unseen captions, with the measures of notebook 04: the fit, the variety as a share of that of true $z_i$, and how many
-# lie among the known ones (`inside`):
+# At temperature 0 all six would be the same if it were not for the dot product, which is drawn all the same. How varied
+# are the draws *of one caption*? As a share of the spread of all true $z_i$:
+
+# %%
+within = {T: variety(draw_z([wish] * 100, T), known_i) for T in (0.0, 0.5, 1.0, 2.0)}
+claims.check(f"A hundred draws for {wish!r} have a variety of {within[0.0]:.2f} at temperature 0, {within[1.0]:.2f} "
+             f"at 1, and {within[2.0]:.2f} at 2.", within[0.0] < within[1.0] < within[2.0])
+
+# %% [markdown]
+# Over all unseen captions, with the measures of notebook 04: the fit, the variety as a share of that of true $z_i$
+# (across captions, now), and how many lie among the known ones (`inside`):
 
 # %%
 def measured(name, z):
     among = Share(int(inside(z, known_i).sum()), len(z))
     print(f"{name:26} {fit(z, z_t):13.3f} {fit(z, z_i):22.3f} {variety(z, known_i):9.2f}   {among}")
+    return among.value
 
 heading = "cosine with z_t   with the true z_i   variety   among the known z_i"
 print(f"{'':26} {heading}")
-measured("unseen pictures", z_i)
-for temperature in (0.0, 0.5, 0.8, 1.0, 1.3, 2.0):
-    measured(f"temperature {temperature}", draw_z(captions, temperature))
+of_pictures = measured("unseen pictures", z_i)
+by_heat = {temperature: measured(f"temperature {temperature}", draw_z(captions, temperature))
+           for temperature in (0.0, 0.5, 0.8, 1.0, 1.3, 2.0)}  # fmt: skip
+
+# %%
+claims.check(f"At temperature 1 {by_heat[1.0]:.0%} of the draws lie among the known $z_i$, and {of_pictures:.0%} of "
+             f"the pictures do. At 2 the words no longer go together: {by_heat[2.0]:.0%}.",
+             by_heat[2.0] < by_heat[1.0] - 0.3)
 
 # %% [markdown]
-# Compare the rows with the first one. Too cold, and the draws are typical ones that crowd together. Too hot, and the
-# words no longer go together: such sentences are no $z_i$.
-#
 # **Does it do as it is asked?** We ask for a dot product, by choosing from which quantile upwards it is drawn. What do
 # the drawn $z_i$ have?
 
@@ -693,20 +733,33 @@ plots.curves({"pairs from that quantile up": (quantiles, asked), "what is drawn"
                "the dot product is drawn from this quantile up", "mean dot product")  # fmt: skip
 
 # %% [markdown]
-# If the model obeyed, both lines would rise together. Ours rises a little, and soon no more: for a caption that says
-# little no picture fits well, whatever is asked for. The authors tried the upper 50, 30, 15 and 5 percent, and chose
-# the upper half.
+# If the model obeyed, both lines would rise together.
+
+# %%
+claims.check(f"We ask for {asked[0]:.2f} to {asked[-1]:.2f} and get {got[0]:.2f} to {got[-1]:.2f}: it follows, but "
+             "not all the way. For a caption that says little no picture fits well, whatever is asked for.",
+             0 < got[-1] - got[0] < asked[-1] - asked[0])
+
+# %% [markdown]
+# The authors tried the upper 50, 30, 15 and 5 percent, and chose the upper half.
 #
 # **Guidance** works on the logits, against the empty caption with the same dot product:
 
 # %%
-for w in (0.0, 1.0, 1.5, 2.0, 4.0):
-    measured(f"guidance {w}", draw_z(captions, guidance=w))
+guided = {w: draw_z(captions, guidance=w) for w in (0.0, 1.0, 1.5, 2.0, 4.0)}
+for w, z in guided.items():
+    measured(f"guidance {w}", z)
+
+# %%
+fits_at, within = ({w: measure(w) for w in (1.0, 4.0)} for measure in (
+    lambda w: fit(guided[w], z_t), lambda w: variety(draw_z([wish] * 100, guidance=w), known_i)))
+claims.check(f"Guidance of 4 moves the cosine with $z_t$ from {fits_at[1.0]:.2f} to {fits_at[4.0]:.2f}, and the "
+             f"variety of the draws for {wish!r} from {within[1.0]:.2f} to {within[4.0]:.2f}.",
+             within[4.0] < within[1.0])
 
 # %% [markdown]
-# At 0 the caption is ignored, but not the dot product. Three knobs, temperature, dot and guidance, all trade variety
-# for fit. See what the first one does: six draws for one caption, where they lie among all $z_i$, and their pictures.
-# No kernel is needed.
+# At 0 the caption is ignored, but not the dot product. See what the temperature does: six draws for one caption, where
+# they lie among all $z_i$, and their pictures. No kernel is needed.
 
 # %% tags=["nbval-ignore-output"]
 prior_grid(cascade, draw_z, "a red star", (0, 0.5, 1, 1.5, 2), name="temperature", cloud=known_i[:400])
@@ -758,17 +811,24 @@ print(*(captions[i] for i in chosen), sep="\n")
 # And in facts, as the judge reads them in 40 pictures for each:
 
 # %%
-judge, few = Judge.from_pretrained("scenes"), slice(0, 40)
+few, true = slice(0, 40), {}
 stated = [item.statement for item in items[few]]
 for name, z in {"the true z_i": z_i, **rivals}.items():
     found = fidelity(stated, judge.read(pictures_of(z[few])))
+    true[name] = found["caption"]
     print(f"{name:21} kinds {found['kind']}   colours {found['colour']}   whole captions {found['caption']}")
 
+# %%
+one, other = true["diffusion, best of 2"], true["autoregressive"]
+claims.check(f"{one.true} of {one.total} captions come true with the diffusion prior and {other.true} with the "
+             "other. With so few captions the intervals overlap.",
+             max(one.interval[0], other.interval[0]) <= min(one.interval[1], other.interval[1]))
+
 # %% [markdown]
-# Do the intervals overlap? In the paper the two are close as well. People preferred the pictures of the diffusion prior
-# a little more often (Table 1, measured against GLIDE), and its FID is 10.39 against 10.63 (Table 2). Its
-# authors prefer it as the more efficient one, with better samples (section 1). It takes 64 steps there (Table 3), each
-# of them on *all* numbers of $z_i$; the other has to take a step for each number.
+# In the paper the two are close as well. People preferred the pictures of the diffusion prior a little more often
+# (Table 1, measured against GLIDE), and its FID is 10.39 against 10.63 (Table 2). Its authors prefer it as the more
+# efficient one, with better samples (section 1). It takes 64 steps there (Table 3), each of them on *all* numbers of
+# $z_i$; the other has to take a step for each number.
 #
 # More captions say more. `minunclip evaluate --suite paper` found on this copy:
 
@@ -799,16 +859,17 @@ def cost(read, said):
 
 reading = {"true words shown": words[:, :-1], "all words hidden": torch.full_like(words[:, :-1], -1)}
 dearer = {name: cost(read, swapped) - cost(read, right) for name, read in reading.items()}
-for name, gap in dearer.items():
-    print(f"{name}: the right caption is the cheaper one for {(gap.sum(dim=1) > 0).float().mean():.0%}")
-
-# %%
 plots.curves({name: (range(1, K + 1), gap.mean(dim=0).cumsum(dim=0).tolist()) for name, gap in dearer.items()},
                "word of the sentence", "nats dearer, so far")  # fmt: skip
 
+# %%
+cheaper = [(gap.sum(dim=1) > 0).float().mean().item() for gap in dearer.values()]
+by_word = dearer["all words hidden"].mean(dim=0)
+claims.check(f"With the true words in sight the right caption is the cheaper one for {cheaper[0]:.0%} of the "
+             f"pictures, with all of them hidden for {cheaper[1]:.0%}. The first eight words say "
+             f"{by_word[:8].sum() / by_word.sum():.0%} of it.", min(cheaper) > 0.75)
+
 # %% [markdown]
-# The first words, which tell most of a picture, say next to nothing about it. It is the later ones, each a little.
-#
 # The cascade does not care which prior it has. From a caption to 128 pixels, with ours:
 
 # %%
@@ -824,8 +885,8 @@ plots.show(other.sample(wishes, seed=0, size=128).image, wishes, side=192, seed=
 # | principal components | directions of largest variance, uncorrelated; a few hold 99% of the variance, not all facts |
 # | buckets | each component rounded to one of a few values: $z_i$ becomes a sentence |
 # | dot token | how well picture and caption fit, in buckets of equally many pairs; ask for the upper half |
-# | loss | cross-entropy of the next word; $\log$ of the buckets for knowing nothing |
-# | hidden words | true words are a crutch: whoever learns without some of them learns to ask the caption |
+# | loss | cross-entropy of the next word; a model that knows nothing pays $\log$ of the buckets |
+# | hidden words | the model must not rely on true words alone, which it will not have when it draws |
 # | keys and values | kept: a new token costs one token, not the whole sentence again |
 # | temperature | divides the logits; 0 is the likeliest word, large is chaos |
 # | two priors | the same place in the cascade; one draws all numbers at once in steps, the other one number at a time |

@@ -7,16 +7,18 @@
 
 # %%
 import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from IPython.display import Markdown
 
 import minunclip
 from minunclip import experiments, plots
 from minunclip.common import best_device
-from minunclip.course import checks
+from minunclip.course import checks, claims
 from minunclip.course.widgets.cascade import Knobs, KnobsExplorer, knobs_grid, light
 from minunclip.diffusion import SAMPLERS, generators, last, noise_stream
 from minunclip.evaluation import (Bench, Judge, Share, bootstrap, effective_number, frechet_distance, judge_accuracy,
@@ -188,6 +190,10 @@ six = cascade.sample(captions[:6], seed=seed, size=high).images
 shares = same_facts(judge.read(six[low]), judge.read(six[high]))
 print({fact: f"{share.true} of {share.total}" for fact, share in shares.items()})
 
+# %%
+claims.check(f"{shares['scene'].true} of the six large pictures show what the small one did, fact by fact.",
+             shares["scene"].true >= 5)
+
 # %% [markdown]
 # **One caption fits many pictures, and their mean is none of them.** That is the reason for $z_i$. Here are thirty
 # renders that fit "a big red star", with every background and style. In the space of pixels, their mean is a blur. We
@@ -205,13 +211,16 @@ plots.show([*pictures[[0, 8, 22]], pictures.mean(dim=0), *decoded],
            side=96)  # fmt: skip
 
 # %%
-for scene in judge.read(decoded):
-    print(*(f"{thing.size} {thing.colour} {thing.kind}" for thing in scene.things), scene.background, scene.style)
+sure = judge.read(decode(cascade, mean_z.repeat(40, 1), None, seed))
+kept = sum(wanted in scene.things for scene in sure)
+settings = Counter((scene.background, scene.style) for scene in sure)
+claims.check(f"{kept} of 40 drawings from the mean $z_i$ show a big red star: what the thirty have in common "
+             f"survives. About the rest the decoder makes up its mind: {len(settings)} pairs of a background and a "
+             "style.", kept >= 30)
 
 # %% [markdown]
-# Look whether what the thirty have in common (red, star, big) survives the mean, while the decoder makes up its mind
-# about the rest. A mean of pixels has to be everywhere at once. In CLIP's space, directions mean facts, so a mean of
-# points there is still a point that says something.
+# A mean of pixels has to be everywhere at once. In CLIP's space, directions mean facts, so a mean of points there is
+# still a point that says something.
 #
 # Written down, with $y$ the caption and $x$ the picture (section 2 of the paper):
 #
@@ -255,7 +264,8 @@ def cosine(a, b):
 sixty = items[:60]
 z_t = cascade.encode_text([item.caption for item in sixty]).embed
 true_z = cascade.clip.encode_image(renders(sixty, 32).to(device))
-print(f"cosine of z_t with its picture's z_i {cosine(z_t, true_z):.2f}, another's {cosine(z_t, true_z.roll(1, 0)):.2f}")
+own, another = cosine(z_t, true_z), cosine(z_t, true_z.roll(1, 0))
+print(f"cosine of z_t with its picture's z_i {own:.2f}, another's {another:.2f}")
 print(f"mean length: z_t {z_t.norm(dim=1).mean():.1f}, z_i {true_z.norm(dim=1).mean():.1f}")
 
 # %% [markdown]
@@ -320,13 +330,19 @@ said = [item.caption for item in study.singles]
 codes = {"caption only": None, "z_t as z_i": as_image_embedding(cascade, z_t), "prior": study.embed(said)}
 drawn = {name: torch.cat(list(study.pictures(said, z, name))) for name, z in codes.items()}
 hits = {name: all_true(study.singles, study.read(images)) for name, images in drawn.items()}
-for name, true in hits.items():
-    print(f"{name:14} fidelity {Share(int(true.sum()), len(true))}")
+shares = {name: Share(int(true.sum()), len(true)) for name, true in hits.items()}
+for name, share in shares.items():
+    print(f"{name:14} fidelity {share}")
+
+# %%
+by_prior, by_z_t, by_caption = (shares[name].value for name in ("prior", "z_t as z_i", "caption only"))
+claims.check(f"With the prior {by_prior:.0%} of the captions come true, with $z_t$ as $z_i$ {by_z_t:.0%}, with the "
+             f"caption only {by_caption:.0%}.", by_prior > by_z_t)
 
 # %% [markdown]
 # The brackets are 95% intervals, and with so few captions they are wide. But all three ways drew the *same* captions,
-# and a hard caption is hard for all. So look at the difference, caption by caption: 1 if only the prior got it right,
-# -1 if only the other did, 0 if there is nothing to choose.
+# and a hard caption is hard for all. So take the difference, caption by caption: 1 if only the prior got it right, -1
+# if only the other did, 0 if there is nothing to choose.
 #
 # How sure is the mean of such numbers? The *bootstrap* (Efron, 1979) asks: if we had met other captions, how might it
 # have come out? We have no others, so we draw sixty from our sixty, some twice and some not at all, take the mean, and
@@ -446,16 +462,23 @@ plots.bars(distances | {"other true pictures": frechet_distance(others, truth)},
 # %% [markdown]
 # The paper finds: 7.99 for the full stack, 16.55 for $z_t$ as $z_i$ (FID, smaller is better), and 9.16 for a decoder
 # that was *trained* on $z_t$; people prefer the full stack to that one by 57 to 43. So the prior is needed, though the
-# gain is no miracle. Two things to ask of our numbers: is the order the same, and are the differences larger than their
-# intervals? More captions say more. `minunclip evaluate --suite paper` found on this copy:
+# gain is no miracle. More captions say more. `minunclip evaluate --suite paper` found on this copy:
 
 # %%
 experiments.table("conditionings", "is the prior needed?")
 
 # %% [markdown]
-# Why should $z_t$ be a poor $z_i$ at all? For one, the two kinds of embedding do not lie in the same place: look at the
-# cosines above again. And $z_t$ says nothing of what the caption leaves open, as in the mean of section 2, only that no
-# picture ever had such an embedding in training.
+# Why should $z_t$ be a poor $z_i$ at all? For one, the two kinds of embedding do not lie in the same place:
+
+# %%
+of_pictures = cosine(true_z[::2], F.normalize(true_z[1::2], dim=1).mean(dim=0, keepdim=True))
+of_captions = cosine(z_t, F.normalize(true_z, dim=1).mean(dim=0, keepdim=True))
+claims.check(f"A picture has a cosine of {of_pictures:.2f} with the middle of other pictures, a caption one of "
+             f"{of_captions:.2f}.", of_captions < of_pictures)
+
+# %% [markdown]
+# And $z_t$ says nothing of what the caption leaves open, as the mean of section 2 does; but no picture had such an
+# embedding in training.
 #
 # ## 4. Fidelity against diversity
 #
@@ -477,13 +500,23 @@ names = [f"{kind}, w = {w}" for w in scales for kind in ("stack", "caption") for
 light(plots.show(rows, names, columns=8, side=96, seed=seed))
 
 # %% [markdown]
-# Two things to look for. Do the pictures on the right grow alike, while those on the left keep what their $z_i$ says?
-# And from which $w$ on do colours become glaring? Guidance too high *saturates*: estimates are pushed beyond what a
-# picture can be, and cut off.
-#
-# **Why the difference?** With the caption alone, guidance sharpens the decoder's choice *among everything that the
-# caption allows*: the typical wins. With $z_i$ the choice of background, style and so on has been made already, by the
-# prior, which is not guided here. Guidance can only make the decoder truer to it.
+# Guidance too high *saturates*: estimates are pushed beyond what a picture can be, and cut off. How many of the colour
+# values lie at the limit?
+
+# %%
+strips = torch.stack(rows).unflatten(0, (len(scales), 2, 4))
+limit = (strips.abs() > 0.98).float().mean(dim=(2, 3, 4, 5))
+for w, (stack, alone) in zip(scales, limit.tolist(), strict=True):
+    print(f"w = {w:2}: full stack {stack:.0%}, caption alone {alone:.0%}")
+
+# %%
+claims.check(f"At w = 16 {limit[-1, 0]:.0%} of the values of the full stack's pictures lie at the limit, at w = 1 "
+             f"{limit[0, 0]:.0%}.", limit[-1, 0] > 2 * limit[0, 0])
+
+# %% [markdown]
+# With the caption alone, guidance sharpens the decoder's choice *among everything that the caption allows*: the typical
+# wins. With $z_i$ the choice of background, style and so on has been made already, by the prior, which is not guided
+# here. Guidance can only make the decoder truer to it.
 #
 # **Now in numbers.** Eight captions, six pictures of each, at four weights, for both. First, how good is the judge
 # itself? Any picture that it misreads counts as false.
@@ -508,7 +541,8 @@ Markdown(table_of("guidance of the decoder", rows))
 
 # %% [markdown]
 # Diversity is the effective number of different scenes per caption, in what the caption leaves open; style variability
-# is that of the style alone, at most six. What would a perfect model reach with as few pictures?
+# is that of the style alone. (There are six styles. The estimate corrects for the small number of pictures and may
+# exceed that.) What would a perfect model reach with as few pictures?
 
 # %%
 most = possible(study)
@@ -526,9 +560,18 @@ plots.curves(lines | {"a perfect model": ([most.fidelity.mean()], diversities([m
              "diversity (guidance 1 to 8)")  # fmt: skip
 
 # %% [markdown]
-# Each line runs along the guidance. The best place is at the top right. Look in which direction each line goes: to the
-# right is what we pay guidance for, down is what it costs.
-#
+# Each line runs along the guidance. The best place is at the top right: to the right is what we pay guidance for, down
+# is what it costs.
+
+# %%
+ends = {name: (diversities(curve)[0], diversities(curve)[-1]) for name, curve in found.items()}
+lost = {name: 1 - last / first for name, (first, last) in ends.items()}
+claims.check(f"From w = {weights[0]} to {weights[-1]} the diversity of the full stack falls from "
+             f"{ends['full stack'][0]:.1f} to {ends['full stack'][1]:.1f}, that of the caption alone from "
+             f"{ends['caption alone'][0]:.1f} to {ends['caption alone'][1]:.1f}.",
+             lost["full stack"] < lost["caption alone"])
+
+# %% [markdown]
 # **To compare two models, compare them at the same fidelity.** A model that is more diverse because it does not listen
 # is no better; notebook 01 had a painter like that. So find the weight at which each one reaches the same fidelity,
 # and read off the diversity there. In the paper's Figure 10, GLIDE, a decoder with the caption alone, needs a guidance
@@ -585,8 +628,7 @@ for name, estimate in equal_fidelity(found, weights, seed).items():
         print(f"{name:28} {estimate}")
 
 # %% [markdown]
-# A ratio above 1 says that the full stack is more varied at equal fidelity. Eight captions are few; what many of them
-# say on this copy:
+# A ratio above 1 says that the full stack is more varied at equal fidelity. Eight captions are few. What a hundred say:
 
 # %%
 experiments.table("guidance", "at equal fidelity")
@@ -624,16 +666,23 @@ for p in grid:
 knobs_grid(knobs, judge, star, pictures)
 
 # %% [markdown]
-# Follow one line: the decoder's knob. Jump between lines: the prior's. Which of the two pays more diversity for the
-# same fidelity? Then the live one, which needs a kernel. Choose a caption and set both knobs; between measured weights
-# the dot goes straight from one to the next.
+# Follow one line: the decoder's knob. Jump between lines: the prior's. Then the live one, which needs a kernel. Choose
+# a caption and set both knobs; between measured weights the dot goes straight from one to the next.
 
 # %% tags=["nbval-ignore-output"]
 KnobsExplorer(cascade, judge, [star, *study.groups[:5]], knobs)
 
 # %% [markdown]
 # Guiding the prior makes its $z_i$ more typical of the caption, and it is the prior that decides about everything
-# which is left open. Hence a strong guidance there costs variety at its source. With many captions:
+# which is left open.
+
+# %%
+unguided, strong = (knobs.diversity[i].mean() for i in (0, -1))
+claims.check(f"With the prior guided by {max(grid)} the diversity is {strong:.1f} in the mean, unguided "
+             f"{unguided:.1f}.", strong < unguided)
+
+# %% [markdown]
+# With many captions:
 
 # %%
 experiments.table("prior_guidance", "guidance of the prior")
@@ -646,18 +695,22 @@ experiments.table("prior_guidance", "guidance of the prior")
 # candidates holds all smaller ones, and the gain is counted caption by caption, as in section 3.
 
 # %%
-first, z_t = None, cascade.encode_text(said).embed
+first, z_t, near, gains = None, cascade.encode_text(said).embed, {}, {}
 for n in (1, 2, 4, 8):
     z_i = study.embed(said, candidates=n)
     true = all_true(study.singles, study.read(study.pictures(said, z_i, f"best of {n}"))).astype(float)
     first = true if first is None else first
-    gain = bootstrap(lambda rows, gain=true - first: gain[rows].mean(), len(true), seed)
-    print(f"best of {n}: cosine with z_t {cosine(z_i, z_t):.3f}, fidelity {true.mean():.3f}, gain {gain}")
+    near[n], gains[n] = cosine(z_i, z_t), bootstrap(lambda rows, gain=true - first: gain[rows].mean(), len(true), seed)
+    print(f"best of {n}: cosine with z_t {near[n]:.3f}, fidelity {true.mean():.3f}, gain {gains[n]}")
+
+# %%
+claims.check(f"With eight candidates the cosine rises from {near[1]:.3f} to {near[8]:.3f}. The fidelity changes by "
+             f"{gains[8].value:+.2f}, and its interval is {gains[8].interval[0]:+.2f} to "
+             f"{gains[8].interval[1]:+.2f}: sixty captions are few.", near[8] > near[4] > near[2] > near[1])
 
 # %% [markdown]
-# Choosing works like guidance: it picks what is typical. Chosen from very many, pictures of one caption would look
-# alike. CLIP can also be fooled by what only looks right to it, which notebook 09 shows; that is another reason to
-# stop at two.
+# Choosing works like guidance: it picks what is typical. CLIP can also be fooled by what only looks right to it, which
+# notebook 09 shows; that is another reason to stop at two.
 #
 # ## 7. The cascade in tables
 #

@@ -16,7 +16,7 @@ from IPython.display import display
 import minunclip
 from minunclip import experiments, manipulations, plots
 from minunclip.common import best_device
-from minunclip.course import checks
+from minunclip.course import checks, claims
 from minunclip.course.widgets import manipulations as play
 from minunclip.course.widgets.cascade import crossed, light
 from minunclip.diffusion import timesteps
@@ -176,8 +176,15 @@ for count in counts:
 plots.curves({name: (counts, values) for name, values in found.items()}, "steps", "decibels")
 
 # %% [markdown]
-# More steps make the hope truer, because neighbouring $x_t$ lie closer together. Look how much the corrections
-# gain. With more steps and more pictures:
+# More steps make the hope truer, because neighbouring $x_t$ lie closer together.
+
+# %%
+plain, corrected = (dict(zip(counts, values, strict=True)) for values in found.values())
+claims.check(f"With 20 steps the loop by hand brings the picture back to {plain[20]:.1f} dB, three corrections to "
+             f"{corrected[20]:.1f} dB.", corrected[20] > plain[20] + 3)
+
+# %% [markdown]
+# With more steps and more pictures:
 
 # %%
 experiments.table("inversion", "pictures inverted and drawn again")
@@ -195,9 +202,13 @@ pure = fresh(cascade, latents.z_i).x_T
 for name, x in {"pictures": pictures, "their x_T": latents.x_T, "pure noise": pure}.items():
     print(f"{name:10} mean {x.mean():5.2f}, deviation {x.std():.2f}, correlation of neighbours {neighbours(x):.2f}")
 
+# %%
+claims.check(f"Neighbours in a picture have a correlation of {neighbours(pictures):.2f}, in its $x_T$ of "
+             f"{neighbours(latents.x_T):.2f}; the deviation of $x_T$ is {latents.x_T.std():.2f}. It is nearly "
+             "noise.", abs(neighbours(latents.x_T)) < 0.3 and abs(latents.x_T.std() - 1) < 0.15)
+
 # %% [markdown]
-# Look how close the second row comes to the third. What is left of the picture in $x_T$ is what the decoder could not
-# explain from $z_i$.
+# What is left of the picture in $x_T$ is what the decoder could not explain from $z_i$.
 #
 # **Swapped halves.** Each row has the $z_i$ of the picture at its left, each column the $x_T$ of the picture above it.
 # On the diagonal both halves belong together.
@@ -211,8 +222,19 @@ show(rows, columns=5, side=96, alt="Each row drawn with one z_i, each column wit
            "left and on top. The rows agree in what is shown.")  # fmt: skip
 
 # %% [markdown]
-# What do the pictures of a row have in common? That is what $z_i$ decides. What does a column have in common? Very
-# little that has a name: where exactly things stand, and how each pixel falls.
+# Do rows agree in facts, and columns in places?
+
+# %%
+seen, where = judge.read(table.flatten(0, 1)), judge.places(table.flatten(0, 1)).unflatten(0, (4, 4))[:, :, 0]
+alike = same_facts([scene for scene in scenes.values() for _ in range(4)], seen)
+in_row, in_column = (where[:3].std(dim=axis).mean().item() for axis in (1, 0))
+print(f"spread of the places within a row {in_row:.3f} of a side, within a column {in_column:.3f}")
+claims.check(f"In a row the facts are those of the picture at its left: {alike['kind'].value:.0%} of the kinds, "
+             f"{alike['colour'].value:.0%} of the colours, {alike['background'].value:.0%} of the backgrounds.",
+             min(alike[fact].value for fact in ("kind", "colour", "background")) > 0.8)
+
+# %% [markdown]
+# A column has little in common that has a name: where things stand, how light falls, and how each pixel comes out.
 #
 # A failure on purpose: invert the star with the *moon's* $z_i$. Drawn with the moon's again, does the star come back?
 # And drawn with its own?
@@ -223,11 +245,14 @@ shown = [pictures[1], *draw(cascade, wrong, steps=20), *draw(cascade, Latent(sta
 show(shown, ["the star", "there and back with the moon's z_i", "back with its own"], side=128)
 
 # %%
-print(f"deviation of x_T: with its own z_i {star.x_T.std():.2f}, with the moon's {wrong.x_T.std():.2f}")
+back = psnr(shown[1][None], pictures[1:2]).item()
+claims.check(f"With the wrong $z_i$, there and back, the star comes to {back:.1f} dB. Its $x_T$ pays for that: its "
+             f"deviation is {wrong.x_T.std():.2f}, with the right $z_i$ {star.x_T.std():.2f}, that of noise 1.",
+             abs(wrong.x_T.std() - 1) > abs(star.x_T.std() - 1))
 
 # %% [markdown]
 # What was done with one $z_i$ is undone with the same one, right or wrong, as far as the decoder can follow. But a
-# wrong $z_i$ leaves the contradiction to $x_T$: compare the deviations with that of noise, 1.
+# wrong $z_i$ leaves the contradiction to $x_T$.
 #
 # ## 2. Variations
 #
@@ -240,8 +265,21 @@ rows = [image for eta in etas for image in draw(cascade, star.repeat(6), eta=eta
 show(rows, [f"eta {eta:g}" for eta in etas for _ in range(6)], columns=6, side=96, title=names[1], seed=0)
 
 # %% [markdown]
-# With $\eta = 0$ all are the picture itself. What does CLIP keep, and what is lost? Pictures of the test set, varied,
-# and the judge. *Another picture* says how many facts agree by chance.
+# With $\eta = 0$ all are the picture itself. Where does the star stand, in thirty of each?
+
+# %%
+spread = {eta: judge.places(draw(cascade, star.repeat(30), eta=eta, steps=20))[:, 0].std(dim=0).mean().item()
+          for eta in etas}  # fmt: skip
+others = [Scene(scenes[names[1]].things, "alone", "meadow", "flat", seed=n) for n in range(30)]
+of_world = judge.places(torch.stack([to_tensor(render(scene, 32)) for scene in others]).to(device))[:, 0]
+claims.check(f"Its place has a spread of {spread[0]:.3f} of a side at eta 0, of {spread[0.5]:.3f} at 0.5 and of "
+             f"{spread[1]:.3f} at 1. Renders of such a star have {of_world.std(dim=0).mean():.3f}.",
+             spread[0] < 0.01 < spread[1])
+
+# %% [markdown]
+# The place is what the paper calls a non-essential detail: no caption tells it, CLIP forgets it, and so the decoder
+# makes it up. What does CLIP keep? Pictures of the test set, varied, and the judge. *Another picture* says how many
+# facts agree by chance.
 
 # %%
 items = [Scenes("test", seed=7)[i] for i in range(12)]
@@ -258,7 +296,16 @@ plots.heatmap(torch.tensor([[share[fact].value for fact in facts] for share in s
 
 # %% [markdown]
 # A fact that falls from the first row to the second is one that $z_i$ does not hold firmly, or that the decoder does
-# not draw reliably. Twelve pictures give rough numbers. With many, on this copy:
+# not draw reliably.
+
+# %%
+varied, chance = (sum(shares[name][fact].true for fact in facts) / sum(shares[name][fact].total for fact in facts)
+                  for name in ("eta = 1", "another picture"))  # fmt: skip
+claims.check(f"Varied with eta = 1 the pictures keep {varied:.0%} of their facts. Two different pictures share "
+             f"{chance:.0%}.", varied > 0.85 > chance)
+
+# %% [markdown]
+# Twelve pictures give rough numbers. With many, on this copy:
 
 # %%
 experiments.table("variations", "facts kept by a variation")
@@ -393,14 +440,19 @@ for theta, scene in zip(thetas, judge.read(strips["one random x_T"]), strict=Tru
     print(f"theta {theta:.2f}: {things}; {scene.background}, {scene.style}")
 
 # %% [markdown]
-# Facts change one after the other, each at a place of its own. Does CLIP, asked about the drawn pictures, agree that
-# they lie on the way?
+# Each fact changes at a place of its own. Does CLIP, asked about the drawn pictures, agree that they lie on the way?
 
 # %%
 z = cascade.clip.encode_image(strips["one random x_T"])
 near = {f"to {names[i]}": (thetas.tolist(), cascade.clip.similarity(z, latents.z_i[i : i + 1])[:, 0].tolist())
         for i in (1, 2)}  # fmt: skip
 plots.curves(near, "theta", "cosine of z_i")
+
+# %%
+(_, to_star), (_, to_moon) = near.values()
+crossing = next(theta for theta, a, b in zip(thetas.tolist(), to_star, to_moon, strict=True) if b > a)
+claims.check(f"The drawn pictures start at a cosine of {to_star[0]:.2f} with the star, end at {to_moon[-1]:.2f} "
+             f"with the moon, and are nearer to the moon from theta = {crossing:.2f} on.", 0.3 < crossing < 0.8)
 
 # %% [markdown]
 # **Move the sliders**, with no kernel, and then between any two pictures with one:
@@ -690,7 +742,19 @@ experiments.table("probing", "components that a fact needs")
 
 # %% [markdown]
 # What CLIP needed most to tell pictures apart lies along the first axes. In the paper, too, coarse things come first,
-# such as what kind of object there is, and finer ones later (section 4). **Move the sliders:**
+# and finer ones later (section 4).
+
+# %%
+from_four = {fact: lines[fact][1][1] for fact in facts}
+from_all = {fact: lines[fact][1][-1] for fact in facts}
+first, last = (choose(from_four, key=from_four.get) for choose in (max, min))
+claims.check(f"From four components {from_four[first]:.0%} of the facts of the {first} are right and "
+             f"{from_four[last]:.0%} of those of the {last}. From all of them every fact is right in at least "
+             f"{min(from_all.values()):.0%}.",
+             from_four[first] > from_four[last] + 0.2 and min(from_all.values()) > 0.75)
+
+# %% [markdown]
+# **Move the sliders:**
 
 # %% tags=["nbval-ignore-output"]
 pages, kept = {}, [f"{k}" for k in counts]
