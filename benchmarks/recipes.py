@@ -46,9 +46,14 @@ def adamw(recipe: Recipe, config: TrainConfig) -> TrainConfig:
     return replace(config, muon=0.0)
 
 
-def small_patches(recipe: Recipe, config: TrainConfig) -> TrainConfig:
-    unet = replace(recipe.config.unet, channels=64, mults=(1, 2, 2), attention=(1, 2), patch=2)
+def large_patches(recipe: Recipe, config: TrainConfig) -> TrainConfig:
+    unet = replace(recipe.config.unet, channels=128, mults=(1, 1), attention=(0, 1), patch=4)
     recipe.config = replace(recipe.config, unet=unet)
+    return config
+
+
+def predicts_v(recipe: Recipe, config: TrainConfig) -> TrainConfig:
+    recipe.config = replace(recipe.config, diffusion=replace(recipe.config.diffusion, target="v"))
     return config
 
 
@@ -91,13 +96,19 @@ def half_batch(recipe: Recipe, config: TrainConfig) -> TrainConfig:
     return replace(config, batch=config.batch // 2)
 
 
+def double_batch(recipe: Recipe, config: TrainConfig) -> TrainConfig:
+    return replace(config, batch=2 * config.batch)
+
+
 TRICKS = {
     "clip: Muon": Trick("clip", "Muon", "AdamW", adamw),
     "clip: stem": Trick("clip", "a stem of five convolutions", "of three", shallow_stem),
     "clip: batch": Trick("clip", "batches of 256", "of 128", half_batch),
     "clip: families": Trick("clip", "families of eight siblings", "strangers", strangers),
     "clip: captions": Trick("clip", "captions that say nearly all", "a part of the facts", short_captions),
-    "decoder: patch": Trick("decoder", "patches of 4 pixels, 128 channels", "of 2 pixels, 64 channels", small_patches),
+    "decoder: target": Trick("decoder", "x_0 predicted", "v predicted", predicts_v),
+    "decoder: patch": Trick("decoder", "patches of 2 pixels, 64 channels", "of 4 pixels, 128 channels", large_patches),
+    "decoder: batch": Trick("decoder", "batches of 32", "of 64", double_batch),
     "decoder: Muon": Trick("decoder", "Muon", "AdamW", adamw),
     "prior: Muon": Trick("prior", "Muon", "AdamW", adamw),
     "prior: draws": Trick("prior", "four noised z_i a caption", "one", one_draw),

@@ -130,3 +130,9 @@ def _with(statement: Statement, fact: str, value: str) -> Statement:
 def psnr(images: Tensor, truth: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of pictures (B, 3, H, W) in -1 to 1, in decibels: (B,)."""
     return 10 * torch.log10(4 / (images - truth).square().flatten(1).mean(dim=1))
+
+
+def sharpness(images: Tensor) -> float:
+    """The root mean square of the differences between neighbouring pixels of pictures (B, 3, H, W)."""
+    across, down = images.diff(dim=-1), images.diff(dim=-2)
+    return (across.square().mean() + down.square().mean()).sqrt().item()

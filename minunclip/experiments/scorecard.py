@@ -12,7 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ..evaluation import Bench, Share, fidelity, judge_accuracy, psnr, renders, same_facts, told_apart, zero_shot
+from ..evaluation import (
+    Bench,
+    Share,
+    fidelity,
+    judge_accuracy,
+    psnr,
+    renders,
+    same_facts,
+    sharpness,
+    told_apart,
+    zero_shot,
+)  # fmt: skip
 from ..manipulations import as_image_embedding, decode, draw, fresh, gap_between
 from ..scenes import Scenes, full_statement, phrase, render, to_tensor
 from ..training import embeddings
@@ -98,12 +109,6 @@ def upsampler_rows(bench: Bench) -> Rows:
             **{f"same {fact}": share for fact, share in same_facts(small, large).items() if fact == "scene"},
         }  # fmt: skip
     return rows
-
-
-def sharpness(images: Tensor) -> float:
-    """The root mean square of the differences between neighbouring pixels of pictures (B, 3, H, W)."""
-    across, down = images.diff(dim=-1), images.diff(dim=-2)
-    return (across.square().mean() + down.square().mean()).sqrt().item()
 
 
 def text_rows(bench: Bench) -> Rows:

@@ -21,7 +21,7 @@ import minunclip
 from minunclip import plots
 from minunclip.clip import CLIP
 from minunclip.common import best_device
-from minunclip.course import checks
+from minunclip.course import checks, claims
 from minunclip.course.widgets.diffusion import FieldExplorer, NoiseExplorer, field_grid, noise_grid
 from minunclip.diffusion import (Diffusion, DiffusionConfig, ddim, ddpm, generators, guided, guided_within, last,
                                  noise_stream, timesteps)
@@ -176,6 +176,9 @@ print("equal:", tuple(ours.shape))
 #
 # $$\bar\alpha(u) = \frac{f(u)}{f(0)}, \qquad f(u) = \cos^2\!\Big(\frac{u + 0.008}{1.008} \cdot \frac{\pi}{2}\Big),
 # \qquad u = \frac{t + 1}{1000}$$
+#
+# (The last $\beta_t$ is cut off at 0.999. Otherwise $\bar\alpha$ would end at 0, and $\epsilon$ would say nothing of
+# the picture there.)
 
 # %% tags=["nbval-check-output"]
 u = (torch.arange(1000) + 1) / 1000
@@ -324,7 +327,8 @@ torch.testing.assert_close(diffusion.loss(says_zero, x_0, t, eps), by_hand)
 print(f"equal; the mean is {by_hand.mean():.1f}")
 
 # %% [markdown]
-# The noise has variance 1, so knowing nothing costs 1. This is where every training begins.
+# The noise has variance 1, so a network that always answers zero pays 1. (One with random weights pays more at first:
+# its answers are not zero.)
 #
 # ## 4. A first model: points in a plane
 #
@@ -995,11 +999,11 @@ print(f"step {record.step}: loss {record.loss:.2f}")
 plots.show(sample(eps_diffusion, trainer.ema), columns=6, side=96, title="predicts the noise", seed=0)
 
 # %% [markdown]
-# Noise. Nothing is broken: every training looks like this at first. "My decoder draws only noise" is the question
-# most often asked about programs of this kind
-# ([for example](https://github.com/lucidrains/DALLE2-pytorch/issues/164)), and the answer is to wait. But for which
-# loss? Networks that are wrong by a known amount would tell. We can make them, because for a limited set of pictures
-# the best possible answer is known, as it was in the plane.
+# Noise. Nothing is broken: every training looks like this at first. "My decoder draws only noise" is the question most
+# often asked about programs of this kind ([for example](https://github.com/lucidrains/DALLE2-pytorch/issues/164)).
+# Sometimes the training went wrong, most often by a learning rate that is too high, and the loss tells; otherwise the
+# answer is to wait. But for which loss? Networks that are wrong by a known amount would tell. We can make them, because
+# for a limited set of pictures the best possible answer is known, as it was in the plane.
 #
 # ### Exercise 6: The best possible answer · ●●● hard · 10 minutes
 #
@@ -1154,9 +1158,9 @@ plots.show([renders[0], *(decoded[w][0] for w in scales)], ["the render", *(f"w 
            side=96, seed=0)  # fmt: skip
 
 # %% [markdown]
-# Without guidance ($w = 0$) the decoder draws just any scene. Then look for two things: from which $w$ on is the
-# picture right, and from which on does it begin to suffer? Colours become glaring first. The reason is the same as in
-# the plane: the difference of the two answers pushes estimates over the limit. How far, if nobody cuts them off?
+# At $w = 0$ the condition is ignored, and the decoder draws just any scene. At large $w$ colours become glaring. The
+# reason is the same as in the plane: the difference of the two answers pushes estimates over the limit. How far, if
+# nobody cuts them off?
 
 # %%
 x_t, t = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(5)).to(device), torch.tensor([800, 800])
@@ -1197,13 +1201,10 @@ plots.show([renders[0], *(within[w][0] for w in scales)], ["the render", *(f"w =
 
 # %%
 saturated, calm = at_the_limit(decoded[20]), at_the_limit(within[20])
-print(f"w = 20: a share of {saturated:.3f} at the limit, within the interval {calm:.3f}")
-assert calm < saturated / 2
+claims.check(f"At w = 20 {calm:.1%} of the colours lie at the limit, and {saturated:.1%} with guidance at every "
+             "step.", calm < saturated / 2)
 
 # %% [markdown]
-# At $w = 20$ the share at the limit is less than half of what it was with guidance at every step, and the speckles of
-# the row above are gone.
-#
 # ## 10. Pixels or codes?
 #
 # Our decoder works on pixels, and so does the paper's. *Latent diffusion*
@@ -1232,9 +1233,9 @@ plots.show([renders[0], *several, several.mean(dim=0), at_once], ["the render", 
            "first guess"], columns=7, side=96)  # fmt: skip
 
 # %% [markdown]
-# See in what the four agree, and in what they differ. A network that had to answer with *one* picture at once would do
-# best with the mean of all that is possible, a blur. The decoder's first guess, from pure noise, is that. And so a
-# diffusion model stands here and not a plain network: it draws *one* of the many pictures that a $z_i$ allows.
+# The four agree in what there is, and differ in where it stands. A network that had to answer with *one* picture at
+# once would do best with the mean of all that is possible, a blur. The decoder's first guess, from pure noise, is that.
+# And so a diffusion model stands here and not a plain network: it draws *one* of the many pictures that a $z_i$ allows.
 #
 # What is near in pixels need not be near in $z_i$. Four changes to our scene:
 

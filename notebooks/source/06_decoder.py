@@ -389,9 +389,10 @@ for patch in (1, 2, 4):
 
 # %% [markdown]
 # The price is paid in detail: a patch of 4 x 4 pixels has 48 numbers, and they all have to go through one position.
-# Neither GLIDE nor the paper does so; they have larger computers. (Our decoder predicts $v$, and in little noise its
-# estimate of $x_0$ leans on $x_t$ itself, so that the network need not pass every pixel on: `solve` in
-# [diffusion/process.py](../minunclip/diffusion/process.py).)
+# Neither GLIDE nor the paper does so; they have larger computers. It is also why our decoder predicts $x_0$ and not
+# the noise, as theirs do. A patch of noise is any 12 numbers (for 2 x 2 pixels), all of which a narrow network would
+# have to carry to its output. Patches of clean pictures are much alike, so a few numbers tell them
+# ([Li & He, 2025](https://arxiv.org/abs/2511.13720)).
 #
 # ## 4. Attention over caption and picture
 #

@@ -19,10 +19,10 @@ import minunclip
 from minunclip import plots
 from minunclip.commands.train import shortened
 from minunclip.common import best_device
-from minunclip.course import checks
+from minunclip.course import checks, claims
 from minunclip.course.widgets.upsampler import FAULTS, DegradationExplorer, degraded_grid, enlarge
 from minunclip.diffusion import ddim, generators, noise_stream
-from minunclip.evaluation import Judge, psnr, same_facts
+from minunclip.evaluation import Judge, psnr, same_facts, sharpness
 from minunclip.plots import small as fewer_bytes
 from minunclip.scenes import Scene, Scenes, Thing, render, to_tensor
 from minunclip.training import TrainConfig, Trainer, batches, degrade, pixels
@@ -232,13 +232,21 @@ def bicubic(low, size=None):
 
 ways = {"nearest": partial(F.interpolate, scale_factor=4.0), "bicubic": bicubic,
         "our upsampler": partial(enlarge, first)}  # fmt: skip
-plots.bars({name: psnr(way(lows), highs).mean().item() for name, way in ways.items()}, "PSNR in dB")
+decibel = {name: psnr(way(lows), highs).mean().item() for name, way in ways.items()}
+plots.bars(decibel, "PSNR in dB")
+
+# %%
+claims.check(f"Bicubic comes to {decibel['bicubic']:.1f} dB, our upsampler to {decibel['our upsampler']:.1f} dB: "
+             "the squared error is smaller by a factor of "
+             f"{10 ** ((decibel['our upsampler'] - decibel['bicubic']) / 10):.1f}.",
+             decibel["our upsampler"] > decibel["bicubic"] + 3)
 
 # %% [markdown]
 # ## 3. The network
 #
 # The upsampler is a diffusion model of the large picture, and its network is the U-Net of notebook 06 without what
-# belongs to captions: no $z_i$, no text, no attention. What it has instead is the small picture. That is enlarged by
+# belongs to captions: no $z_i$, no text, no attention. Of the U one level is left: what is far away in the picture, the
+# small picture tells. What it has instead is the small picture. That is enlarged by
 # bicubic and laid **beside** the noisy one, as three more channels (Ho et al., 2021; Saharia et al., 2021):
 #
 # $$\hat x_0 = \text{U-Net}\big([\,x_t,\; \text{bicubic}(\text{low})\,],\; t\big)$$
@@ -410,8 +418,10 @@ plots.loss_curve(records, "upsampler-1")
 
 # %%
 shortly = trainer.ema.eval()
-print(f"bicubic as the answer: {(upsample(small_crops, crops.shape[-1]) - crops).square().mean():.4f}; "
-      f"the last 20 steps: {sum(record.loss for record in records[-20:]) / 20:.4f}")  # fmt: skip
+of_bicubic = (upsample(small_crops, crops.shape[-1]) - crops).square().mean().item()
+of_network = sum(record.loss for record in records[-20:]) / 20
+claims.check(f"Bicubic as the answer costs {of_bicubic:.4f}. In its last 20 steps the network paid "
+             f"{of_network:.4f}.", of_network < of_bicubic)
 ways = {"bicubic": bicubic, "trained just now": partial(enlarge, shortly), "finished": partial(enlarge, first)}
 plots.bars({name: psnr(way(lows), highs).mean().item() for name, way in ways.items()}, "PSNR in dB, unseen scenes")
 
@@ -530,12 +540,18 @@ for name in ("exact", "noise 0.2", "blur 1.2"):
 fewer_bytes(plots.show(shown, names, columns=4, side=120, seed=0), 160)
 
 # %% [markdown]
-# On exact pictures, the network that has seen nothing else should be the better one: the other pays for its caution.
-# Now follow each row to the right. How much does it lose by a little noise, and from which fault on
-# does the order turn? In the pictures, look at areas that should be plain: what came in as grain comes out as blotches
-# with edges.
-#
-# The case that counts is the decoder's own work. There is no truth to compare with, so look:
+# In the pictures, look at areas that should be plain: what came in as grain comes out as blotches with edges.
+
+# %%
+on = {name: dict(zip(met, row, strict=True)) for name, row in zip(ways, table.tolist(), strict=True)}
+trusting, careful = on["on exact ones"], on["on spoiled ones"]
+claims.check(f"On exact pictures the network that has seen nothing else is the better one: {trusting['exact']:.1f} "
+             f"dB against {careful['exact']:.1f}. With noise of 0.2 it is the worse one: "
+             f"{trusting['noise 0.2']:.1f} dB against {careful['noise 0.2']:.1f}.",
+             trusting["exact"] > careful["exact"] and trusting["noise 0.2"] < careful["noise 0.2"])
+
+# %% [markdown]
+# The case that counts is the decoder's own work. There is no truth to compare it with; judge by eye:
 
 # %%
 z_i, silence = cascade.clip.encode_image(lows[:3]), cascade.clip.encode_text([""]).repeat(3)
@@ -563,11 +579,10 @@ fewer_bytes(plots.show([piece[0], *each, *together], names, columns=6, side=104,
 
 # %% [markdown]
 # In which order they come matters: noise and then blur is soft noise, blur and then noise is grain. No later fault
-# undoes an earlier one, and whoever wants to be ready for all has to see them mixed.
+# undoes an earlier one, so a network has to see them mixed.
 #
 # Move the slider from 0 to 1. In each row: the small picture with one fault, then the three ways to enlarge it that
-# section 6 compared. Which fault hurts the network that has only seen exact pictures, and from which strength on? Which
-# one does bicubic survive best? The pages were drawn beforehand and need no kernel:
+# section 6 compared. The pages were drawn beforehand and need no kernel:
 
 # %% tags=["nbval-ignore-output"]
 degraded_grid(low, middle.cpu(), ways)
@@ -581,28 +596,34 @@ pictures |= {f"test: {item.caption}": (lows[i], highs[i].cpu()) for i, item in e
 DegradationExplorer(pictures, ways)
 
 # %% [markdown]
-# Being ready for faults has a price. A network that does not trust its input irons out what was true as well: fine
-# texture looks like noise. So half of the pictures in our training stay exact, and the network has to find out which
-# kind it has got.
+# Being ready for faults has a price, as the first column of the table above says. A network that does not trust its
+# input irons out what was true as well: fine texture looks like noise. So three in four pictures of our second
+# upsampler's training stay exact, and the network has to find out which kind it has got.
 #
 # ## 8. Few steps are enough
 #
 # The paper takes 27 steps for its first upsampler and 15 for the second, with DDIM (Table 3); the decoder takes 250.
-# What do more steps bring here? Two numbers for each: decibels, and *sharpness*, the mean difference of neighbouring
-# pixels.
+# What do more steps bring here? Two numbers for each: decibels, and *sharpness*, the root mean square of the
+# differences between neighbouring pixels, as a share of that of the renders. (The square counts: an edge that is spread
+# over three pixels has the same sum of differences, but a third of the sum of squares.)
 
 # %%
-def sharpness(images):
-    return (images[..., 1:] - images[..., :-1]).abs().mean().item()
-
 counts = (2, 3, 5, 10, 20)
 drawn = {count: enlarge(first, lows[:4], count) for count in counts}
 decibel = {f"{count} steps": psnr(images, highs[:4]).mean().item() for count, images in drawn.items()}
-plots.bars({"bicubic": psnr(bicubic(lows[:4]), highs[:4]).mean().item()} | decibel, "PSNR in dB")
+decibel = {"bicubic": psnr(bicubic(lows[:4]), highs[:4]).mean().item()} | decibel
+plots.bars(decibel, "PSNR in dB")
 
 # %%
-sharp = {f"{count} steps": sharpness(images) / sharpness(highs[:4]) for count, images in drawn.items()}
-plots.bars({"the renders": 1.0, "bicubic": sharpness(bicubic(lows[:4])) / sharpness(highs[:4])} | sharp, "sharpness")
+sharp = {"bicubic": sharpness(bicubic(lows[:4])) / sharpness(highs[:4])}
+sharp |= {f"{count} steps": sharpness(images) / sharpness(highs[:4]) for count, images in drawn.items()}
+plots.bars({"the renders": 1.0} | sharp, "sharpness")
+
+# %%
+claims.check(f"Three steps come to {decibel['3 steps']:.1f} dB and a sharpness of {sharp['3 steps']:.2f}, twenty to "
+             f"{decibel['20 steps']:.1f} dB and {sharp['20 steps']:.2f}. Bicubic has {decibel['bicubic']:.1f} dB "
+             f"and {sharp['bicubic']:.2f}.",
+             abs(decibel["20 steps"] - decibel["3 steps"]) < 0.5 and sharp["3 steps"] > sharp["bicubic"])
 
 # %% [markdown]
 # Do not take the larger number of decibels for the better picture. PSNR is highest for the mean of all possible
@@ -633,13 +654,15 @@ after_first = enlarge(first, three)
 results = {"bicubic, 32 to 512": bicubic(three, sizes[2]), "both upsamplers": enlarge(second, after_first),
            "second on the true 128 px": enlarge(second, highs[:3]),
            "bicubic on the true 128 px": bicubic(highs[:3], sizes[2])}  # fmt: skip
-plots.bars({name: psnr(images, larges).mean().item() for name, images in results.items()}, "PSNR in dB")
+decibel = {name: psnr(images, larges).mean().item() for name, images in results.items()}
+plots.bars(decibel, "PSNR in dB")
 
 # %%
 judge, truth = Judge.from_pretrained("scenes", device), [item.scene for item in items[:3]]
+sharp = {name: sharpness(images) / sharpness(larges) for name, images in results.items()}
 for name, images in results.items():
     read = judge.read(F.interpolate(images, sizes[0], mode="area"))
-    print(f"{name:27} sharpness {sharpness(images) / sharpness(larges):.2f} of the renders', "
+    print(f"{name:27} sharpness {sharp[name]:.2f} of the renders', "
           f"facts kept in {same_facts(truth, read)['scene'].true} of 3")  # fmt: skip
 
 # %%
@@ -654,21 +677,34 @@ shown = [images[i] for i in range(2) for images in corner.values()]
 fewer_bytes(plots.show(shown, list(corner) * 2, columns=4, side=130, seed=0), 160)
 
 # %% [markdown]
-# (The middle of each picture. A sharpness above 1 means edges or grain that the render does not have.) Compare the last
-# two bars: given a *perfect* picture of 128 pixels, is the second upsampler better than bicubic at all? It need not be.
-# In our flat world hardly anything is left to invent between 128 and 512 pixels, bicubic is nearly right there, and a
-# network that was made suspicious by half of its training corrects what was no fault. Its work is elsewhere. With
-# spoiled pictures of 128 pixels:
+# (The middle of each picture. A sharpness above 1 would mean edges or grain that the render does not have.)
+
+# %%
+second_on, bicubic_on = (f"{way} on the true 128 px" for way in ("second", "bicubic"))
+claims.check(f"On the true picture of 128 pixels the second upsampler comes to {decibel[second_on]:.1f} dB and a "
+             f"sharpness of {sharp[second_on]:.2f}, bicubic to {decibel[bicubic_on]:.1f} dB and "
+             f"{sharp[bicubic_on]:.2f}. In our flat world little is left to invent between 128 and 512 pixels.",
+             decibel[second_on] > decibel[bicubic_on] and sharp[second_on] > sharp[bicubic_on])
+
+# %% [markdown]
+# With spoiled pictures of 128 pixels:
 
 # %%
 spoiled = degrade.degrade(highs[:3], torch.Generator().manual_seed(1))
 found = {"the spoiled 128 px": F.interpolate(spoiled, sizes[2]), "bicubic": bicubic(spoiled, sizes[2]),
          "second upsampler": enlarge(second, spoiled)}  # fmt: skip
-for name, images in found.items():
-    print(f"{name:19} {psnr(images, larges).mean():.1f} dB")
+decibel = {name: psnr(images, larges).mean().item() for name, images in found.items()}
+for name, value in decibel.items():
+    print(f"{name:19} {value:.1f} dB")
 pieces = {name: middle_half(images[:2]) for name, images in (found | {"the render": larges}).items()}
 shown = [images[i] for i in range(2) for images in pieces.values()]
 fewer_bytes(plots.show(shown, list(pieces) * 2, columns=4, side=130), 160)
+
+# %% [markdown]
+
+# %%
+claims.check(f"Of spoiled pictures the second upsampler makes {decibel['second upsampler']:.1f} dB, bicubic "
+             f"{decibel['bicubic']:.1f}.", decibel["second upsampler"] > decibel["bicubic"])
 
 # %% [markdown]
 # And the whole way, from a caption, with all that the stages before made wrong:
