@@ -1,4 +1,4 @@
-"""The command line: minunclip draw | train | evaluate | doctor."""
+"""The command line: minunclip draw | train | evaluate | doctor | pictures | embed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def build_parser() -> argparse.ArgumentParser:
     _train_arguments(commands.add_parser("train", help="train one stage"))
     _evaluate_arguments(commands.add_parser("evaluate", help="measure the shipped weights"))
     commands.add_parser("doctor", help="look whether this machine is ready")
+    _pictures_arguments(commands.add_parser("pictures", help="look for faults in captioned pictures, or pack them"))
+    _embed_arguments(commands.add_parser("embed", help="captioned pictures through a CLIP, once"))
     return parser
 
 
@@ -61,16 +63,36 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     from .common import STAGES
 
     parser.add_argument("stage", choices=(*STAGES, "all"), help="all: one after the other, then measured")
-    parser.add_argument("--profile", choices=("cpu", "gpu"), help="default: gpu if there is one")
+    parser.add_argument("--data", default="scenes", help="what to learn from: scenes (the default), emoji, or pictures "
+                                                         "with captions: a folder, COCO's folder, or tars")  # fmt: skip
+    parser.add_argument("--profile", choices=("cpu", "t4", "gpu"), help="default: what this machine has; t4 is a GPU "
+                                                                        "with 16 GB, for pictures")  # fmt: skip
     parser.add_argument("--out", type=path, help="weight file, or folder for all (default: in data/runs)")
-    parser.add_argument("--clip", default="scenes", help="for prior and decoder: 'scenes' or a CLIP weight file")
+    parser.add_argument("--clip", default="scenes", help="for prior and decoder: scenes, a CLIP weight file, or a name "
+                                                         "of open_clip's, such as ViT-L-14/openai")  # fmt: skip
     parser.add_argument("--steps", type=int, help="stop there instead; the learning rate falls to 0 by then")
+    parser.add_argument("--batch", type=int, metavar="N", help="examples a step (default: the recipe's)")
     parser.add_argument("--streams", type=int, default=1, metavar="S",
                         help="parts of a batch, one after the other or on as many GPUs: less memory (default: 1, or as "
                              "many as torchrun starts processes)")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, help="processes that draw the scenes")
     parser.add_argument("--fresh", action="store_true", help="do not resume from a checkpoint")
     parser.add_argument("--captions", type=int, help="with all: how many the evaluation takes (default: 1000)")
+
+
+def _pictures_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("check", "pack"), help="check: what is wrong with them; pack: write tars")
+    parser.add_argument("source", help="emoji, a folder, COCO's folder, or tars")
+    parser.add_argument("--out", type=path, help="the contact sheet (default: pictures.png), or the tar's name")
+    parser.add_argument("--side", type=int, default=256, help="pack: pixels on the shorter side (default: 256)")
+
+
+def _embed_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", help="emoji, a folder, COCO's folder, or tars")
+    parser.add_argument("--clip", default="scenes", help="scenes, a CLIP weight file, or a name of open_clip's")
+    parser.add_argument("--out", type=path, help="the folder of the arrays (default: in data/embeddings)")
+    parser.add_argument("--side", type=int, default=64, help="of the pictures that are kept (default: 64)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that read pictures")
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -139,10 +161,11 @@ def _train(args: argparse.Namespace) -> int:
         return _train_all(args)
     if args.captions is not None:
         raise ValueError("--captions is for `train all`, which measures what it trained")
-    from .commands.train import run
+    from .commands.train import Request, run
 
-    written = run(args.stage, args.profile, args.out, clip=args.clip, steps=args.steps, streams=args.streams,
-                  workers=args.workers, fresh=args.fresh)  # fmt: skip
+    request = Request(args.stage, args.profile, data=args.data, clip=args.clip, steps=args.steps, batch=args.batch,
+                      streams=args.streams, workers=args.workers)  # fmt: skip
+    written = run(request, args.out, args.fresh)
     if os.environ.get("RANK", "0") == "0":                              # of several processes of torchrun the first
         print(written)
     return 0
@@ -187,7 +210,25 @@ def _doctor(args: argparse.Namespace) -> int:
     return 0 if healthy else 1
 
 
-COMMANDS = {"draw": _draw, "train": _train, "evaluate": _evaluate, "doctor": _doctor}
+def _pictures(args: argparse.Namespace) -> int:
+    from .commands.pictures import check, pack
+
+    if args.what == "check":
+        return 0 if check(args.source, args.out or Path("pictures.png")) else 1
+    print(*pack(args.source, args.out or Path("pictures.tar"), side=args.side), sep="\n")
+    return 0
+
+
+def _embed(args: argparse.Namespace) -> int:
+    from .commands.pictures import embed
+
+    print(embed(args.source, args.clip, args.out, side=args.side, workers=args.workers))
+    return 0
+
+
+COMMANDS = {
+    "draw": _draw, "train": _train, "evaluate": _evaluate, "doctor": _doctor, "pictures": _pictures, "embed": _embed,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

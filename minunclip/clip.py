@@ -34,6 +34,9 @@ class CLIPConfig:
     text_heads: int = 12
     context: int = 77
     vocabulary: tuple[str, ...] = ()        # the words of a WordTokenizer; empty: CLIP's byte pairs
+    pieces: tuple[int, ...] = ()            # those of CLIP's byte pairs that it knows besides bytes; empty: all
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)   # of red, green and blue, 0 to 1, with which its pictures are normalised
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
     activation: str = "quick_gelu"
     noise: float = 0.0                      # on each number of the normalised z_i in training: what it may not tell
 
@@ -105,8 +108,7 @@ class CLIP(Stage):
     def __init__(self, config: CLIPConfig):
         super().__init__()
         self.config = config
-        words = config.vocabulary
-        self.tokenizer = WordTokenizer(words, config.context) if words else BytePairTokenizer(config.context)
+        self.tokenizer = tokenizer_of(config)
         self.image = ImageEncoder(config) if config.image_layers else None
         self.text = TextEncoder(config, self.tokenizer.size)
         self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())     # the inverse temperature, learned
@@ -119,6 +121,15 @@ class CLIP(Stage):
         if self.image is None:
             raise ValueError("this CLIP came without its image encoder: it can read captions, not pictures")
         return self.image(images)
+
+    def look(self, images: Tensor) -> Tensor:
+        """z_i (B, D) of pictures (B, 3, S, S) in -1 to 1, brought to the side and the colours that this CLIP knows."""
+        side, c = images.shape[-1], self.config
+        if side != c.image_size:
+            way = {"mode": "area"} if side > c.image_size else {"mode": "bicubic", "antialias": True}
+            images = F.interpolate(images, c.image_size, **way)
+        mean, std = (torch.tensor(of, device=images.device).view(3, 1, 1) for of in (c.mean, c.std))
+        return self.encode_image((images - (2 * mean - 1)) / (2 * std))         # of 0 to 1 they are: (x - mean) / std
 
     def encode_text(self, captions: str | list[str]) -> Text:
         """z_t, the tokens and their mask; trailing padding is cut. A str is one caption.
@@ -155,6 +166,13 @@ class CLIP(Stage):
         order = ids.argmax(dim=1).argsort()
         parts = [self.encode_ids(ids[rows]).embed for rows in order.chunk(groups)]
         return torch.cat(parts)[order.argsort().to(self.device)]
+
+
+def tokenizer_of(config: CLIPConfig) -> WordTokenizer | BytePairTokenizer:
+    """What turns captions into the numbers that such a CLIP reads."""
+    if config.vocabulary:
+        return WordTokenizer(config.vocabulary, config.context)
+    return BytePairTokenizer(config.context, config.pieces)
 
 
 def contrastive_loss(z_i: Tensor, z_t: Tensor, log_scale: Tensor) -> Tensor:

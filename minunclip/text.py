@@ -8,6 +8,7 @@ import re
 import textwrap
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -157,12 +158,20 @@ class CutWarning(UserWarning):
     """A caption was longer than CLIP reads."""
 
 
-class BytePairTokenizer:
-    """CLIP's own byte-pair encoding, from open_clip: (B, 77) int64, cut after 77 tokens, padded with 0."""
+BYTES = 512                                 # CLIP's first tokens: each byte inside a word, and each at a word's end
 
-    def __init__(self, context: int = 77):
+
+class BytePairTokenizer:
+    """CLIP's own byte-pair encoding, from open_clip: (B, 77) int64, cut after 77 tokens, padded with 0.
+
+    pieces  those of CLIP's tokens that a small model knows; all other words it reads byte by byte. Empty: all of them
+    """
+
+    def __init__(self, context: int = 77, pieces: tuple[int, ...] = ()):
         self._tokenizer, self.context = clip_vocabulary(), context
-        self.size = self._tokenizer.vocab_size
+        self.known = {piece: number for number, piece in enumerate([*range(BYTES), *pieces])} if pieces else {}
+        self.size = len(self.known) + 2 if pieces else self._tokenizer.vocab_size
+        self.start, self.end = self.size - 2, self.size - 1
 
     def __call__(self, captions: str | Iterable[str]) -> Tensor:
         """Warns, with the part that is not read, of a caption that has more tokens than fit.
@@ -171,13 +180,39 @@ class BytePairTokenizer:
         """
         rows, room = [], self.context - 2                               # besides the start and the end token
         for caption in as_captions(captions):
-            ids = self._tokenizer.encode(caption)
+            ids = self.encode(caption)
             if len(ids) > room:
-                cut = textwrap.shorten(self._tokenizer.decode(ids[room:]), 300, placeholder=" ...")
+                cut = textwrap.shorten(self.decode(ids[room:]), 300, placeholder=" ...")
                 warnings.warn(f"this caption has {len(ids)} tokens, and CLIP reads {room}: {caption[:30]!r}... "
                               f"is drawn without its end {cut!r}", CutWarning, stacklevel=2)  # fmt: skip
-            rows.append([self._tokenizer.sot_token_id, *ids[:room], self._tokenizer.eot_token_id])
+            rows.append([self.start, *ids[:room], self.end])
         return padded_ids(rows, self.context)
+
+    def encode(self, caption: str) -> list[int]:
+        """The tokens of a caption, without start and end."""
+        ids = self._tokenizer.encode(caption)
+        return [self.known[part] for piece in ids for part in self.parts(piece)] if self.known else ids
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of some tokens."""
+        names = list(self.known)
+        return self._tokenizer.decode([names[i] for i in ids] if names else ids)
+
+    def parts(self, piece: int) -> list[int]:
+        """A token of CLIP's, or its bytes if this model does not know it."""
+        if piece in self.known:
+            return [piece]
+        *inside, last = self._tokenizer.decoder[piece].removesuffix("</w>")
+        ends = self._tokenizer.decoder[piece].endswith("</w>")
+        return [self._tokenizer.encoder[byte] for byte in (*inside, last + "</w>" if ends else last)]
+
+
+def pieces_of(captions: Iterable[str], least: int = 2) -> tuple[int, ...]:
+    """The tokens of CLIP's that occur in captions at least so often, but for single bytes."""
+    tokenizer, seen = BytePairTokenizer(), Counter()
+    for caption in captions:
+        seen.update(tokenizer.encode(caption))
+    return tuple(sorted(piece for piece, times in seen.items() if piece >= BYTES and times >= least))
 
 
 @cache

@@ -29,7 +29,8 @@ def small(stage: str, clip=None):
 def stages(folder: Path) -> None:
     command.recipe_for = small
     for stage in STAGES:
-        command.run(stage, "cpu", folder / f"{stage}.safetensors", clip=str(folder / "clip.safetensors"), workers=0)
+        request = command.Request(stage, "cpu", clip=str(folder / "clip.safetensors"), workers=0)
+        command.run(request, folder / f"{stage}.safetensors")
 
 
 def toy(folder: Path, steps: int) -> None:

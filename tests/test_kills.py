@@ -41,7 +41,7 @@ def started(out: Path, workers: int = 0) -> int:
     try:
         torch.set_num_threads(1)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        train.run("judge", "cpu", out, workers=workers)
+        train.run(train.Request("judge", "cpu", workers=workers), out)
         status = 0
     finally:
         os._exit(status)
@@ -62,7 +62,7 @@ def steps(out: Path) -> list[int]:
 
 @pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_killed_again_and_again_a_training_ends_with_the_same_bits(tmp_path, kills):
-    whole = train.run("judge", "cpu", tmp_path / "whole" / "judge.safetensors", workers=0)     # imports it all, too
+    whole = train.run(train.Request("judge", "cpu", workers=0), tmp_path / "whole" / "judge.safetensors")  # imports all
     start = time.monotonic()
     assert ended(started(tmp_path / "timed")) == 0
     took, random, done, runs = time.monotonic() - start, Random(0), 0, 0

@@ -11,10 +11,14 @@ from train_helpers import CONFIG
 
 from minunclip.clip import CLIP
 from minunclip.commands import train as command
-from minunclip.commands.train import run, shortened
+from minunclip.commands.train import Request, shortened
 from minunclip.common import alone, read_weights, sha256
 from minunclip.training import TrainConfig, Trainer, batches
 from minunclip.training.recipes import ClipRecipe
+
+
+def run(stage: str, profile: str, out, *, fresh: bool = False, **how):
+    return command.run(Request(stage, profile, **how), out, fresh)
 
 
 class Small(ClipRecipe):

@@ -5,41 +5,105 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from ..clip import CLIP
-from ..common import DATA, SHIPPED, Stage, alone, check_target, sha256, sweep, weights_folder, write_text
-from ..training import Bank, Loader, Recipe, TrainConfig, Trainer, batches, parallel, recipe_for
-from ..training.recipes import NEED_CLIP
+from ..common import (
+    DATA,
+    SHIPPED,
+    Stage,
+    alone,
+    best_device,
+    best_dtype,
+    check_target,
+    sha256,
+    sweep,
+    weights_folder,
+    write_text,
+)
+from ..pictures import open_pictures
+from ..pretrained import load_open_clip
+from ..training import Loader, Recipe, TrainConfig, Trainer, parallel, recipe_for
+from ..training.recipes import NEED_CLIP, picture_recipe
 
 
-def run(
-    stage: str, profile: str | None = None, out: Path | None = None, *, clip: str = "scenes",
-    steps: int | None = None, streams: int = 1, workers: int = 1, fresh: bool = False,
-) -> Path:  # fmt: skip
+@dataclass(frozen=True)
+class Request:
+    """What is to be trained, and how, in the words of the command line."""
+
+    stage: str
+    profile: str | None = None              # None: what fits this machine
+    data: str = "scenes"                    # or what `open_pictures` takes
+    clip: str = "scenes"                    # for the priors and the decoder, see `clip_named`
+    steps: int | None = None                # None: the recipe's
+    batch: int | None = None                # the same
+    streams: int = 1
+    workers: int = 1
+
+    def recipe(self, profile: str, device: torch.device) -> Recipe:
+        """Raises ValueError for pictures or a CLIP that cannot be read."""
+        pictures = None if self.data == "scenes" else open_pictures(self.data)
+        clip = clip_named(self.clip, device) if self.stage in NEED_CLIP else None
+        return picture_recipe(self.stage, pictures, clip, profile) if pictures else recipe_for(self.stage, clip)
+
+    def config(self, recipe: Recipe, profile: str) -> TrainConfig:
+        if profile not in recipe.profiles:
+            raise ValueError(f"{self.stage} has no profile {profile!r} for {self.data}: choose "
+                             f"{' or '.join(recipe.profiles)}")  # fmt: skip
+        config = shortened(recipe.profiles[profile], self.steps)
+        return replace(config, streams=max(config.streams, self.streams, parallel.count()),
+                       batch=self.batch or config.batch)  # fmt: skip
+
+
+def run(request: Request, out: Path | None = None, fresh: bool = False) -> Path:
     """Train a stage and save its averaged weights. Interrupted, it resumes from the checkpoint beside `out`.
 
     Under torchrun or accelerate each process takes its part, and the first one writes, see `training.parallel`.
     Raises OSError, before any work, if nothing can be written there or another training writes there now.
     """
-    out = out or DATA / "runs" / f"{stage}.safetensors"
-    device = parallel.start() or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    profile = profile or ("gpu" if device.type == "cuda" else "cpu")
+    out = out or folder_of(request.data) / f"{request.stage}.safetensors"
+    device = parallel.start() or best_device()
+    profile = request.profile or profile_for(device, request.data)
     check_target(out)
     with sole_writer(out, fresh):
-        recipe = recipe_for(stage, CLIP.from_pretrained(clip, device) if stage in NEED_CLIP else None)
-        notes = {"profile": profile, "device": str(device), **sum_of(clip if stage in NEED_CLIP else None)}
-        config = shortened(recipe.profiles[profile], steps)
-        config = replace(config, streams=max(config.streams, streams, parallel.count()))
+        recipe = request.recipe(profile, device)
+        notes = {"profile": profile, "device": str(device), "data": request.data}
+        notes |= sum_of(request.clip if request.stage in NEED_CLIP else None)
+        config = request.config(recipe, profile)
         model, seconds = train(recipe, config, beside(out, ".checkpoint"), device=device,
-                               made_from=notes.get("clip", ""), workers=workers)  # fmt: skip
+                               made_from=notes.get("clip", ""), workers=request.workers)  # fmt: skip
         if parallel.rank() == 0:
             model.save(out, train=json.dumps(asdict(config)), minutes=f"{seconds / 60:.1f}", **notes)
     return out
+
+
+def folder_of(data: str) -> Path:
+    """Where a training goes by default: data/runs for the scenes, a folder there for pictures."""
+    return DATA / "runs" if data == "scenes" else DATA / "runs" / Path(data).expanduser().resolve().stem
+
+
+def profile_for(device: torch.device, data: str) -> str:
+    """A GPU that computes in bfloat16 has the most memory; on scenes all GPUs are alike."""
+    if device.type != "cuda":
+        return "cpu"
+    return "gpu" if data == "scenes" or best_dtype(device) == torch.bfloat16 else "t4"
+
+
+def clip_named(name: str, device: torch.device) -> CLIP:
+    """A CLIP: "scenes", a weight file of ours, or open_clip's names of a model and its training.
+
+    Raises ValueError for another name.
+    """
+    if name in SHIPPED or Path(name).expanduser().is_file():
+        return CLIP.from_pretrained(name if name in SHIPPED else Path(name).expanduser(), device)
+    if name.count("/") == 1 and not name.endswith(".safetensors"):
+        return load_open_clip(name, device)
+    raise ValueError(f"there is no CLIP {name}: give {', '.join(SHIPPED)}, a weight file, or a name of open_clip's, "
+                     "such as ViT-L-14/openai")  # fmt: skip
 
 
 @contextmanager
@@ -66,7 +130,8 @@ def sum_of(clip: str | None) -> dict[str, str]:
     """The note that says from which CLIP a stage learns."""
     if clip is None:
         return {}
-    return {"clip": sha256(weights_folder(clip) / CLIP.file_name if clip in SHIPPED else Path(clip))}
+    file = weights_folder(clip) / CLIP.file_name if clip in SHIPPED else Path(clip).expanduser()
+    return {"clip": sha256(file) if file.is_file() else f"open_clip {clip}"}
 
 
 def train(
@@ -111,13 +176,9 @@ def follow(trainer: Trainer, recipe: Recipe, workers: int) -> None:
 
 
 def source(trainer: Trainer, recipe: Recipe, workers: int) -> Loader:
-    """Where the batches come from: a bank beside the checkpoint, or new examples without end."""
-    config = trainer.config
-    if not config.examples:
-        return batches(recipe, config, workers)
+    """Where the batches come from; what is kept of them lies beside the checkpoint."""
     with parallel.first_alone():
-        bank = Bank.at(trainer.checkpoint.with_name(f"{recipe.bank}.bank"), recipe, config.examples, workers)
-    return Bank(bank.examples.to(trainer.device), bank.family).batches(config)
+        return recipe.loader(trainer.checkpoint.parent, trainer.config, trainer.device, workers)
 
 
 def write_curve(path: Path, curve: list[dict]) -> None:

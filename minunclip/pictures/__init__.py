@@ -3,7 +3,12 @@
 May import: common.
 """
 
-from .dataset import Item, Pictures, Shuffled, open_pictures
-from .entries import Entry, Place, fingerprint
+from .dataset import Item, Pictures, Shuffled, open_pictures, split_of
+from .entries import Entry, Faults, Place, count, fingerprint
+from .inspection import inspect
+from .tars import write_tar
 
-__all__ = ["Entry", "Item", "Pictures", "Place", "Shuffled", "fingerprint", "open_pictures"]
+__all__ = [
+    "Entry", "Faults", "Item", "Pictures", "Place", "Shuffled", "count", "fingerprint", "inspect", "open_pictures",
+    "split_of", "write_tar",
+]  # fmt: skip

@@ -150,10 +150,15 @@ def place_of(source: str | Path) -> Path:
     return path
 
 
+def split_of(key: str) -> str | None:
+    """The split whose folder a key begins with, if it does."""
+    first = key.split("/")[0]
+    return next((split for split, names in SPLITS.items() if first in names), None)
+
+
 def of_split(entries: list[Entry], split: str, source: Path) -> list[Entry]:
     """The entries of a split: those in its folder, or by their keys if no entry is in a folder of a split."""
-    folders = {name: part for part, names in SPLITS.items() for name in names}
-    parts = [folders.get(entry.key.split("/")[0]) for entry in entries]
+    parts = [split_of(entry.key) for entry in entries]
     if not any(parts):
         return [entry for entry in entries if entry.for_validation == (split == "val")]
     if stray := [entry.key for entry, part in zip(entries, parts, strict=True) if part is None]:

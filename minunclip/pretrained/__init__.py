@@ -10,12 +10,12 @@ from .kakao_checkpoints import DEFAULT
 from .lazy import LazyStage, Weightless, network_of
 from .names import translate
 from .offload import MODES
-from .openai_clip import load_openai_clip
+from .openai_clip import load_open_clip, load_openai_clip
 from .random_karlo import NARROW, write_karlo
 from .upscaler import Upscaler, check_extra
 
 __all__ = [
     "DEFAULT", "LazyStage", "MODES", "NARROW", "PRIOR", "RELEASES", "Upscaler", "Weightless", "cached", "check_extra",
-    "decoder_part", "is_ours", "load", "load_openai_clip", "network_of", "prior_part", "translate", "upsampler_part",
-    "working_memory", "write_karlo",
+    "decoder_part", "is_ours", "load", "load_open_clip", "load_openai_clip", "network_of", "prior_part", "translate",
+    "upsampler_part", "working_memory", "write_karlo",
 ]  # fmt: skip

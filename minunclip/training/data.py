@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from typing import Protocol, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..clip import CLIP
@@ -80,9 +79,8 @@ def drop(ids: Tensor, empty: Tensor, probability: float, rng: torch.Generator) -
 
 @torch.no_grad()
 def encode(clip: CLIP, images: Tensor) -> Tensor:
-    """z_i (B, D) of pictures (B, 3, S, S), brought to CLIP's side if they have another."""
-    side, images = clip.config.image_size, images.to(clip.device)
-    return clip.encode_image(images if images.shape[-1] == side else F.interpolate(images, side, mode="area")).float()
+    """z_i (B, D) of pictures (B, 3, S, S) in -1 to 1, brought to CLIP's side if they have another."""
+    return clip.look(images.to(clip.device)).float()
 
 
 @torch.no_grad()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,9 @@ from ...clip import CLIP
 from ...embeddings import PCAWhitening, Whitening
 from ...scenes import Scenes
 from ...text import Text, WordTokenizer
+from ..bank import Bank, batches
 from ..data import ENDLESS, Captioned, Embedded, Examples, Item, encode, encoded, pictures, pixels
+from ..trainer import TrainConfig
 
 SIDES = (32, 128, 512)                      # of the decoder's pictures, and of what each upsampler makes of them
 CROWDED = (0.25, 0.45, 0.3)                 # twice as often three things as elsewhere: they are the hard ones
@@ -32,6 +35,15 @@ class Recipe:
     family = 1                              # so many neighbours of the data set belong into one batch
     together = False                        # whether the loss compares the examples of a batch with each other
     statistics = 4096                       # so many pictures tell the mean and the spread of embeddings
+
+    def loader(
+        self, folder: Path, config: TrainConfig, device: torch.device, workers: int
+    ) -> Callable[[int], Iterator[Examples]]:
+        """Batches from a bank in this folder, or of new examples without end, see `TrainConfig.examples`."""
+        if not config.examples:
+            return batches(self, config, workers)
+        bank = Bank.at(folder / f"{self.bank}.bank", self, config.examples, workers)
+        return Bank(bank.examples.to(device), bank.family).batches(config)
 
     def ready(self, examples: Examples) -> Examples:
         """By default examples are ready as `collate` makes them."""

@@ -18,6 +18,7 @@ class ClipRecipe(TextRecipe):
     """Contrastive training, every picture among seven siblings that differ from it in a fact or two."""
 
     dataset = Scenes("train", ENDLESS, siblings=8, counts=CROWDED, chances=THOROUGH)
+    typical = Scenes("train", ENDLESS, seed=9)      # whose principal axes become those of the finished CLIP
     family, bank, together = 8, "clip", True
     config = CLIPConfig(
         embed_width=128, image_size=SIDES[0], patch=8, stem=(48, 48, 96, 96, 160), image_width=160, image_layers=3,
@@ -51,7 +52,7 @@ class ClipRecipe(TextRecipe):
         A rotation changes no similarity. But now a mean and a standard deviation for each axis are enough to
         whiten z_i, which is what the prior and the decoder ask for.
         """
-        z_i, _ = embeddings(model, Scenes("train", ENDLESS, seed=9), self.statistics)
+        z_i, _ = embeddings(model, self.typical, self.statistics)
         axes = torch.linalg.eigh(z_i.T.cov()).eigenvectors.flip(1).to(model.device)     # (D, D), in columns
         with torch.no_grad():
             for encoder in (model.image, model.text):

@@ -25,6 +25,7 @@ class PriorRecipe(CaptionRecipe):
     """
 
     draws = 4                               # noised z_i of each caption
+    width, layers, heads = 128, 4, 4
     profiles = {
         "cpu": TrainConfig(steps=3000, batch=256, examples=262_144, lr=3e-3, muon=0.02, warmup=100, ema=0.995),
         "gpu": TrainConfig(steps=8000, batch=1024, examples=524_288, lr=3e-3, muon=0.02),
@@ -34,8 +35,8 @@ class PriorRecipe(CaptionRecipe):
         """A new prior, which works on whitened z_i from beginning to end."""
         c = self.clip.config
         prior = DiffusionPrior(PriorConfig(
-            z_width=c.embed_width, text_width=c.text_width, context=c.context, width=128, layers=4, heads=4,
-            diffusion=DiffusionConfig(target="x0", clip=5.0),
+            z_width=c.embed_width, text_width=c.text_width, context=c.context, width=self.width,
+            layers=self.layers, heads=self.heads, diffusion=DiffusionConfig(target="x0", clip=5.0),
         ))  # fmt: skip
         prior.mean.copy_(self.whiten_z.mean[None])
         prior.std.copy_(self.whiten_z.std[None])
