@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minunclip.scenes import VOCABULARY
-from minunclip.text import BytePairTokenizer, CutWarning, WordTokenizer
+from minunclip.text import BytePairTokenizer, CutWarning, WordTokenizer, pieces_of
 
 TOKENIZER = WordTokenizer(VOCABULARY)
 words = st.lists(st.sampled_from(VOCABULARY), max_size=30)
@@ -110,3 +110,38 @@ def test_a_very_long_rest_is_shortened(byte_pairs):
 def test_a_shorter_context_cuts_earlier():
     ids = BytePairTokenizer(8)(["a red star", "word " * 100])
     assert torch.equal(ids, open_clip.tokenize(["a red star", "word " * 100], context_length=8))
+
+
+# -- a part of CLIP's byte pairs -----------------------------------------------------------------------------
+
+CAPTIONS = ["a fox in the snow", "a fox, a hound and a fox's den", "the snow"]
+SOME = BytePairTokenizer(40, pieces_of(CAPTIONS))
+
+
+def test_pieces_are_those_that_occur_twice():
+    """By hand: fox, snow, a, the; "in", "hound" and the others once, the comma and 's are single bytes or once."""
+    names = [SOME._tokenizer.decoder[piece] for piece in pieces_of(CAPTIONS)]
+    assert sorted(names) == ["fox</w>", "snow</w>", "the</w>"] and SOME.size == 512 + 3 + 2
+
+
+def test_what_it_knows_is_one_token_and_the_rest_single_bytes():
+    ids = SOME("the fox hid")[0]
+    the, fox = (512 + pieces_of(CAPTIONS).index(SOME._tokenizer.encoder[name]) for name in ("the</w>", "fox</w>"))
+    h, i, d = (SOME._tokenizer.encoder[name] for name in ("h", "i", "d</w>"))
+    assert ids[:7].tolist() == [SOME.start, the, fox, h, i, d, SOME.end] and (ids[7:] == 0).all()
+    assert ids.argmax() == 6 and SOME.end == SOME.size - 1
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=30))
+def test_any_text_is_written_in_what_it_knows(text):
+    """The same text comes back as through all of CLIP's byte pairs."""
+    whole = BytePairTokenizer()
+    ids = SOME.encode(text)
+    assert all(0 <= i < 515 for i in ids)
+    assert SOME.decode(ids) == whole.decode(whole.encode(text))
+
+
+def test_with_all_of_them_nothing_changes():
+    theirs = open_clip.get_tokenizer("ViT-L-14")
+    assert torch.equal(BytePairTokenizer()(CAPTIONS), theirs(CAPTIONS))
+    assert (BytePairTokenizer().start, BytePairTokenizer().end) == (49406, 49407)

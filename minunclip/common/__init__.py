@@ -11,7 +11,7 @@ _FILES = {
     "errors": ("plain",),
     "files": ("DATA", "PACKAGE", "SHIPPED", "STAGES", "checksum", "machine", "read_weights", "sha256",
               "verify", "weights_folder"),
-    "images": ("for_clip", "for_decoder", "read_picture", "save_png", "to_pil", "to_uint8"),
+    "images": ("CLIP_MEAN", "CLIP_STD", "for_clip", "for_decoder", "read_picture", "save_png", "to_pil", "to_uint8"),
     "memory": ("free_on", "free_ram", "keep_freed_memory"),
     "stage": ("Stage",),
     "stream": ("Stream", "streamed"),

@@ -79,9 +79,9 @@ class Gallery:
     def batches(self, config: TrainConfig) -> Callable[[int], Iterator[Captioned]]:
         """A loader, first_step -> batches: each picture once a pass, in an order drawn from the seed."""
         per_pass = len(self) // config.batch
-        if per_pass < 1:
-            raise ValueError(f"{len(self)} pictures do not fill a batch of {config.batch}: add pictures, or train with "
-                             "--batch that is smaller")  # fmt: skip
+        if per_pass < 2:
+            raise ValueError(f"{len(self)} pictures are fewer than two batches of {config.batch}: add pictures, or "
+                             "take a smaller --batch")  # fmt: skip
 
         def start(first_step: int) -> Iterator[Captioned]:
             for step in range(first_step, config.steps):

@@ -1,5 +1,7 @@
 """OpenAI's ViT-L/14, whose z_i and z_t Karlo knows, as open_clip builds it: "ViT-L-14-quickgelu"."""
 
+from contextlib import suppress
+
 import open_clip
 import pytest
 import torch
@@ -12,9 +14,10 @@ from test_clip import compare, load
 from test_photos import noise
 
 from minunclip.clip import CLIP, CLIPConfig
-from minunclip.common import for_clip
+from minunclip.common import for_clip, for_decoder
 from minunclip.common.images import CLIP_MEAN, CLIP_STD
-from minunclip.pretrained import load_openai_clip
+from minunclip.pretrained import load_open_clip, load_openai_clip
+from minunclip.pretrained.openai_clip import config_of
 from minunclip.text import BytePairTokenizer
 
 NAME = "ViT-L-14-quickgelu"
@@ -118,4 +121,49 @@ def test_openais_clip_that_cannot_be_fetched_is_one_line(monkeypatch):
     monkeypatch.setattr("open_clip.pretrained.download_pretrained", fail)
     with pytest.raises(ConnectionError, match="both encoders.*connect to the internet once.*offline") as error:
         load_openai_clip()
+    assert "\n" not in str(error.value)
+
+
+# -- other CLIPs by their names ------------------------------------------------------------------------------
+
+
+def test_open_clips_models_have_their_sizes_here():
+    """Every plain one, to the number of its parameters."""
+    sizes = {}
+    for model, training in open_clip.list_pretrained():
+        if model.startswith(("ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-H-14")) and model not in sizes:
+            with suppress(ValueError), torch.device("meta"):
+                sizes[model] = CLIP(config_of(model, open_clip.get_pretrained_cfg(model, training)))
+    assert {"ViT-B-32", "ViT-B-16", "ViT-L-14-336", "ViT-H-14-quickgelu"} <= set(sizes) and len(sizes) > 10
+    for model, ours in sizes.items():
+        with torch.device("meta"):
+            theirs = open_clip.CLIP(**open_clip.get_model_config(model))
+        assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters()), model
+        assert ours.tokenizer.context == 77
+
+
+def test_one_of_them_looks_at_pictures_as_open_clip_does(tmp_path, monkeypatch):
+    """Its own transform and its own activation: the colours of a photograph, on our scale, give their embedding."""
+    config = open_clip.get_model_config("ViT-B-32")
+    vision, text = config["vision_cfg"] | {"layers": 1, "width": 64}, config["text_cfg"] | {"layers": 1}
+    monkeypatch.setattr(open_clip, "get_model_config", lambda name: {**config, "vision_cfg": vision, "text_cfg": text})
+    theirs, path = randomise(open_clip.CLIP(512, vision, text)).eval(), tmp_path / "open_clip_model.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in theirs.state_dict().items()}, path)
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", lambda cfg: str(path))
+    ours, photo = load_open_clip("ViT-B-32/laion2b_s34b_b79k"), noise(300, 260)
+    transform = image_transform_v2(PreprocessCfg(size=224), is_train=False)
+    with torch.no_grad():
+        expected = theirs.encode_image(transform(photo)[None])
+        torch.testing.assert_close(ours.look(for_decoder(photo, 224)), expected, atol=1e-4, rtol=1e-4)
+    assert ours.config.activation == "gelu" and ours.config.mean == CLIP_MEAN
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("ViT-B-33/openai", "open_clip has no CLIP 'ViT-B-33/openai': choose MODEL/TRAINING, such as ViT-B-32/openai"),
+    ("RN50/openai", "RN50 is built otherwise than the paper's CLIP .a ResNet.: take a plain one"),
+    ("ViT-B-16-SigLIP/webli", "ViT-B-16-SigLIP is built otherwise than the paper's CLIP .*custom_text"),
+])  # fmt: skip
+def test_other_names_are_refused_in_a_line(name, message):
+    with pytest.raises(ValueError, match=message) as error:
+        load_open_clip(name)
     assert "\n" not in str(error.value)
