@@ -9,14 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from .unclip import UnCLIP
 
 
 def load(
-    name: str = "scenes", device: str | torch.device = "cpu", dtype: torch.dtype | None = None, memory: str = "auto"
-) -> UnCLIP:
+    name: str = "scenes", device: str | torch.device = "cpu", dtype: torch.dtype | None = None, memory: str = "auto",
+    *, prior: str | Path | None = None,
+) -> UnCLIP:  # fmt: skip
     """A trained cascade, ready to draw, in evaluation mode.
 
     name     "scenes", which came with this package; "karlo", fetched at the first call (13.7 GB); or a folder of weight
@@ -24,6 +27,7 @@ def load(
     dtype    of the networks, float32 by default
     memory   of released models: "resident" on the device, "offload" in RAM or "disk" in their files until their stage
              runs, or "auto", the fastest for which there is room. All draw the same picture.
+    prior    a weight file that `minunclip train prior` wrote, in the place of the model's own
     Raises ValueError for a name that is not known or weights that do not fit, OSError for a failed download, and
     MemoryError if there is no room.
     """
@@ -31,4 +35,4 @@ def load(
 
     from .pretrained import load
 
-    return load(name, device, dtype or torch.float32, memory)
+    return load(name, device, dtype or torch.float32, memory, prior=prior)

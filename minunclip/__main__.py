@@ -28,6 +28,7 @@ def _draw_arguments(parser: argparse.ArgumentParser) -> None:
     models = ("scenes (the default), karlo (fetches 13.7 GB once), a folder of your own weights, or one that is laid "
               "out like Karlo's")
     parser.add_argument("--model", default="scenes", help=models)
+    parser.add_argument("--prior", type=path, help="a weight file of `train prior`, in the place of the model's own")
     parser.add_argument("--out", type=path, default=Path("picture.png"), help="(default: picture.png)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
     parser.add_argument("--size", type=int, help="scenes draws 32, 128 or 512 pixels, karlo 64 or 256 (default: the "

@@ -33,12 +33,13 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def draw(
     captions: list[str], out: Path, model: str = "scenes", *, seed: int = 0, size: int | None = None,
     quiet: bool = False, device: str | None = None, dtype: str | None = None, memory: str = "auto",
-    upsampler_steps: tuple[int, ...] = (), **settings,
+    prior: Path | None = None, upsampler_steps: tuple[int, ...] = (), **settings,
 ) -> Drawing:  # fmt: skip
     """Draw the captions and save them as one PNG. `settings` changes those of the model, see Settings.
 
     device, dtype     by default the best that there are; models trained here always compute in float32
     memory            where the weights lie, see `pretrained.offload`
+    prior             a weight file of one's own, in the place of the model's prior
     upsampler_steps   for each upsampler, or one number for all of them; by default those of the model
     """
     if out.suffix.lower() != ".png":
@@ -56,7 +57,7 @@ def draw(
         print(f"minunclip: {hint}", file=sys.stderr)
     number = DTYPES[dtype] if dtype else torch.float32 if is_ours(model) else best_dtype(place)
     with plain_warnings():
-        cascade = load(model, place, number, memory)
+        cascade = load(model, place, number, memory, prior=prior)
         if not quiet and not is_ours(model):
             print(f"minunclip: {model} on {place.type}, {str(number)[6:]}, weights {cascade.memory}", file=sys.stderr)
         if size == 1024 and cascade.sizes[-1] == 256:

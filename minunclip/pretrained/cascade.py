@@ -10,7 +10,7 @@ import torch
 
 from ..ar_prior import ARPrior
 from ..clip import CLIP
-from ..common import SHIPPED, keep_freed_memory, verify, weights_folder
+from ..common import SHIPPED, keep_freed_memory, read_weights, verify, weights_folder
 from ..decoder import Decoder
 from ..prior import DiffusionPrior
 from ..unclip import Settings, UnCLIP
@@ -29,7 +29,7 @@ FEATURE_MAPS = 20  # of the upsampler's finest level: the memory that its U-Net 
 
 def load(
     name: str | Path = "scenes", device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32,
-    memory: str = "auto",
+    memory: str = "auto", *, prior: str | Path | None = None,
 ) -> UnCLIP:  # fmt: skip
     """The cascade of a name or of a folder, in evaluation mode.
 
@@ -38,18 +38,43 @@ def load(
         path may begin with ~.
     memory: of a release: "resident", "offload", "disk" (see `offload`), or "auto", the fastest of them that fits. Our
         own weights are a few megabytes and always resident.
+    prior: a weight file that training wrote, in the place of the model's own prior. It must have learned from
+        embeddings of the same CLIP.
     Raises ValueError for a name that is not known or weights that do not fit their config, OSError for files that are
     missing or cannot be fetched, and MemoryError.
     """
+    own = prior and prior_from(folder_of(prior), device, dtype)
     if str(name) in SHIPPED:
-        return load_shipped(str(name), device, dtype)
+        return with_prior(load_shipped(str(name), device, dtype), own)
     release = release_of(str(name))
     folder = fetch(release) if release else folder_of(name)
     if not folder.is_dir():
         raise ValueError(unknown(str(name)))
     if is_ours(folder):
-        return load_own(folder, device, dtype)
-    return load_released(folder, device, dtype, memory)
+        return with_prior(load_own(folder, device, dtype), own)
+    return with_prior(load_released(folder, device, dtype, memory, keep_prior=own is None), own)
+
+
+def prior_from(path: Path, device: str | torch.device, dtype: torch.dtype) -> DiffusionPrior | ARPrior:
+    """A prior of either kind from a file that training wrote. Raises ValueError for another file."""
+    kinds = {kind.__name__: kind for kind in (DiffusionPrior, ARPrior)}
+    found = read_weights(path)[0].get("stage")
+    if found not in kinds:
+        raise ValueError(f"{path} holds a {found}, no prior: train one with `minunclip train prior`")
+    return kinds[found].from_pretrained(path, device).to(dtype)
+
+
+def with_prior(cascade: UnCLIP, prior: DiffusionPrior | ARPrior | None) -> UnCLIP:
+    """The cascade with this prior, if there is one. Raises ValueError if it speaks of embeddings of another size."""
+    if prior is None:
+        return cascade
+    ours = {"z_width": cascade.decoder.config.z_width, "text_width": cascade.decoder.config.text_width}
+    for name, width in ours.items():
+        if (found := getattr(prior.config, name)) != width:
+            raise ValueError(f"this prior has {name} {found}, and the decoder {width}: train it with the CLIP that the "
+                             "decoder knows, `minunclip train prior --clip ...`")  # fmt: skip
+    cascade.prior = prior
+    return cascade
 
 
 def is_ours(name: str | Path) -> bool:
@@ -108,10 +133,13 @@ def upsampler_files(folder: Path) -> list[Path]:
 # -- a release, whose weights are large ----------------------------------------------------------------------
 
 
-def load_released(folder: Path, device: str | torch.device, dtype: torch.dtype, memory: str) -> UnCLIP:
+def load_released(
+    folder: Path, device: str | torch.device, dtype: torch.dtype, memory: str, *, keep_prior: bool = True
+) -> UnCLIP:
     """A cascade of a released layout, with the settings of its makers; without a prior if the folder has none."""
     layout = kakao_checkpoints if kakao_checkpoints.is_original(folder) else diffusers_folder
-    stages = {name: part and LazyStage.of(part) for name, part in layout.parts(folder).items()}
+    parts = layout.parts(folder) | ({} if keep_prior else {"prior": None})
+    stages = {name: part and LazyStage.of(part) for name, part in parts.items()}
 
     sizes = [size for stage in stages.values() if stage for size in stage.sizes(dtype).values()]
     working = working_memory(stages["upsampler"].stage.config, dtype)
