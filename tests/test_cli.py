@@ -28,8 +28,8 @@ def cascade() -> UnCLIP:
 def tiny(cascade, monkeypatch, tmp_path) -> None:
     """`scenes` is the tiny cascade, on the CPU, and the current folder is an empty one."""
 
-    def load(name, *where):
-        return cascade if name == "scenes" else pretrained.load(name, *where)
+    def load(name, *where, prior):
+        return cascade if name == "scenes" else pretrained.load(name, *where, prior=prior)
 
     monkeypatch.setattr(draw, "load", load)
     monkeypatch.setattr(draw, "best_device", lambda: torch.device("cpu"))

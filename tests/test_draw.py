@@ -28,7 +28,7 @@ def shared() -> UnCLIP:
 def asked(shared, monkeypatch, tmp_path) -> list:
     """Every model is the tiny cascade, and the current folder an empty one; gathers how cascades are asked for."""
     calls = []
-    monkeypatch.setattr(draw, "load", lambda *call: calls.append(call) or shared)
+    monkeypatch.setattr(draw, "load", lambda *call, prior: calls.append(call) or shared)
     monkeypatch.setattr(draw, "best_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(draw, "best_dtype", lambda device: torch.bfloat16)
     monkeypatch.chdir(tmp_path)
@@ -231,7 +231,7 @@ def test_memory_that_runs_out_while_drawing(asked, shared, capsys, monkeypatch):
 
 
 def test_too_little_memory_is_one_line(asked, capsys, monkeypatch):
-    def load(*call):
+    def load(*call, prior):
         raise MemoryError("too little memory: the mode 'disk' would fit")
 
     monkeypatch.setattr(draw, "load", load)
