@@ -1,6 +1,7 @@
 """The toy world's dataset: its split, its siblings, and what is drawn."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,14 @@ def test_an_item_is_a_pure_function_of_split_seed_and_number(split):
         assert first[i] == again[i] and torch.equal(first[i].image(), again[i].image())
     assert len({first[i].scene for i in range(20)}) == 20
     assert all(first[i].scene != Scenes(split, seed=6)[i].scene for i in range(20))
+
+
+@pytest.mark.parametrize("siblings", [1, 4])
+def test_roam_is_that_of_every_scene_and_nothing_else_changes(siblings):
+    near, far = (Scenes("train", siblings=siblings, roam=roam) for roam in (0.0, 1.0))
+    for i in range(12):
+        assert (near[i].scene.roam, far[i].scene.roam) == (0.0, 1.0) and near[i].caption == far[i].caption
+        assert replace(near[i].scene, roam=1.0) == far[i].scene
 
 
 def test_splits_do_not_repeat_each_other():

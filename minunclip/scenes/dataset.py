@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .captions import CHANCES, describe
-from .facts import COUNTS, FACTS, THING_FACTS, Scene, Statement, Thing, draw_scene, pick, with_fact
+from .facts import COUNTS, FACTS, ROAM, THING_FACTS, Scene, Statement, Thing, draw_scene, pick, with_fact
 from .render import render
 
 SPLITS = ("train", "test", "held-out")
@@ -58,18 +58,19 @@ class Scenes(Dataset):
               second one only in what belongs to which thing: hard negatives for a contrastive loss
     counts    how often a scene has one, two and three things
     chances   how often a caption says each fact, 0 to 1
+    roam      how far a thing may stray from the middle of its part of the picture, as a share of the side
     """
 
     def __init__(
         self, split: str = "train", length: int = 1_000_000, seed: int = 0, *, siblings: int = 1,
-        counts: tuple[float, ...] = COUNTS, chances: dict[str, float] = CHANCES,
+        counts: tuple[float, ...] = COUNTS, chances: dict[str, float] = CHANCES, roam: float = ROAM,
     ):  # fmt: skip
         if split not in SPLITS:
             raise ValueError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
         if len(counts) != len(COUNTS) or min(counts) < 0 or abs(sum(counts) - 1) > 1e-6:
             raise ValueError(f"counts is {counts}: give three shares, of one, two and three things, that add up to 1")
         self.split, self.length, self.seed = split, length, seed
-        self.siblings, self.counts, self.chances = siblings, counts, chances
+        self.siblings, self.counts, self.chances, self.roam = siblings, counts, chances, roam
 
     def __len__(self) -> int:
         return self.length
@@ -79,6 +80,7 @@ class Scenes(Dataset):
             raise IndexError(i)
         rng = self._rng(i, 1)
         scene = draw_scene(self._rng(i // self.siblings), self.split == "held-out", self.counts)
+        scene = replace(scene, roam=self.roam)
         n = i % self.siblings
         if n >= 2:                                                      # items 2 and 3 share a change
             scene = change(scene, self._rng(i - n % 2, 2))

@@ -28,6 +28,7 @@ LAYOUTS = {
     "two above one": ((0.27, 0.27), (0.73, 0.27), (0.5, 0.73)),
 }
 LAYOUT_NAMES = tuple(LAYOUTS)
+ROAM = 0.08
 COUNTS = (0.35, 0.5, 0.15)                  # how often a scene has one, two and three things
 OPPOSITE = {"above": "below", "below": "above", "left of": "right of", "right of": "left of"}
 
@@ -62,6 +63,7 @@ class Scene:
     background: str                         # one of BACKGROUNDS
     style: str                              # one of STYLES
     seed: int = 0                           # decides what is no fact: see nuisance.py
+    roam: float = ROAM                      # how far a thing may stray, as a share of the side: 1 is as far as it can
 
     def relation(self, i: int, j: int) -> str:
         """Where thing i stands as seen from thing j: "above", "below", "left of" or "right of"."""

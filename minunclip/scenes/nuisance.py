@@ -88,14 +88,15 @@ def _pose(place: tuple[float, float, float], size: str, rng: np.random.Generator
 
 
 def _places(scene: Scene, rng: np.random.Generator) -> list[tuple[float, float, float]]:
-    """x, y and radius of each thing: anywhere in its cell, but the two of a row or a column keep their line."""
+    """x, y and radius of each thing: around the middle of its cell; the two of a row or a column keep their line."""
     common = rng.uniform(-1, 1)
     places = []
     for thing, (left, top, right, bottom) in zip(scene.things, CELLS[scene.layout], strict=True):
         radius = RADIUS[thing.size] * rng.uniform(0.92, 1.08)
         free_x, free_y = (0.8 * max(0.025, (high - low) / 2 - radius) for low, high in ((left, right), (top, bottom)))
-        x, y = rng.uniform(-1, 1, 2)
+        x, y = rng.uniform(-1, 1, 2)                                    # -1 and 1 are the ends of its room
         x = 0.75 * common + 0.2 * x if scene.layout == "column" else x
         y = 0.75 * common + 0.2 * y if scene.layout == "row" else y
-        places.append(((left + right) / 2 + free_x * x, (top + bottom) / 2 + free_y * y, radius))
+        x, y = min(free_x, scene.roam) * x, min(free_y, scene.roam) * y
+        places.append(((left + right) / 2 + x, (top + bottom) / 2 + y, radius))
     return places

@@ -11,14 +11,14 @@ from ...text import WordTokenizer
 from .. import parallel
 from ..data import ENDLESS, Captioned, embeddings, pixels
 from ..trainer import TrainConfig
-from .base import CROWDED, SIDES, TextRecipe
+from .base import ANYWHERE, CROWDED, SIDES, TextRecipe
 
 
 class ClipRecipe(TextRecipe):
     """Contrastive training, every picture among seven siblings that differ from it in a fact or two."""
 
-    dataset = Scenes("train", ENDLESS, siblings=8, counts=CROWDED, chances=THOROUGH)
-    typical = Scenes("train", ENDLESS, seed=9)      # whose principal axes become those of the finished CLIP
+    dataset = Scenes("train", ENDLESS, siblings=8, counts=CROWDED, chances=THOROUGH, roam=ANYWHERE)
+    typical = Scenes("train", ENDLESS, seed=9, roam=ANYWHERE)   # whose principal axes become those of the finished CLIP
     family, bank, together = 8, "clip", True
     config = CLIPConfig(
         embed_width=128, image_size=SIDES[0], patch=8, stem=(48, 48, 96, 96, 160), image_width=160, image_layers=3,

@@ -12,7 +12,7 @@ from ...evaluation import Judge, labels, places
 from ...scenes import Scenes
 from ..data import ENDLESS, Examples, Item, pictures, pixels
 from ..trainer import TrainConfig
-from .base import Recipe
+from .base import ANYWHERE, Recipe
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Graded(Examples):
 class JudgeRecipe(Recipe):
     """Supervised classification of renders, a little noisy so that no single pixel decides."""
 
-    dataset, examples, bank = Scenes("train", ENDLESS, seed=1), Graded, "judge"
+    dataset, examples, bank = Scenes("train", ENDLESS, seed=1, roam=ANYWHERE), Graded, "judge"
     profiles = {
         "cpu": TrainConfig(steps=2400, batch=128, examples=98_304, lr=1.5e-3, muon=0.02, warmup=100, ema=0.99),
         "gpu": TrainConfig(steps=6000, batch=512, examples=524_288, lr=1.5e-3, muon=0.02, ema=0.998),

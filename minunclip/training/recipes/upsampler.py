@@ -16,7 +16,7 @@ from ...upsampler import Upsampler, UpsamplerConfig
 from ..data import ENDLESS, Examples, Item, pixels
 from ..degrade import degrade, gaussian_blur
 from ..trainer import TrainConfig
-from .base import SIDES, Recipe, diffusion_loss
+from .base import ANYWHERE, SIDES, Recipe, diffusion_loss
 
 
 @dataclass
@@ -43,7 +43,7 @@ class UpsamplerRecipe(Recipe):
     def __init__(self, number: int):
         self.number, self.bank = number, f"upsampler-{number}"
         self.low, self.side = SIDES[number - 1 : number + 1]
-        self.dataset = Scenes("train", ENDLESS, seed=3 + number)
+        self.dataset = Scenes("train", ENDLESS, seed=3 + number, roam=ANYWHERE)
         shared = {"lr": 1.2e-3, "muon": 0.02, "warmup": 100}
         self.profiles = {
             "cpu": TrainConfig(5000 if number == 1 else 6000, batch=16, examples=32_768, ema=0.99, **shared),
