@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..common import DATA, best_device, check_target, for_decoder, read_picture, replacing, save_png
-from ..pictures import Entry, count, inspect, open_pictures, split_of, write_tar
+from ..pictures import Entry, count, inspect, open_splits, split_of, write_tar
 from ..plots import show
 from ..training import Gallery
 from .train import clip_named
@@ -34,14 +34,14 @@ def check(source: str, sheet: Path) -> bool:
 
 
 def embed(source: str, clip: str, out: Path | None = None, *, side: int = 64, workers: int = 1) -> Path:
-    """Encode the pictures of both splits and their captions; the folder has a gallery for each.
+    """Encode the pictures of all splits and their captions; the folder has a gallery for each.
 
     Interrupted, it goes on where it was. Raises ValueError if the folder holds other pictures or another CLIP's.
     """
     model = clip_named(clip, best_device())
     out = out or DATA / "embeddings" / Path(source).stem / clip.replace("/", "-")
-    for split in ("train", "val"):
-        Gallery.at(out / split, open_pictures(source, split), side, model, workers=workers)
+    for split, pictures in open_splits(source).items():
+        Gallery.at(out / split, pictures, side, model, workers=workers)
     return out
 
 
@@ -51,8 +51,8 @@ def pack(source: str, out: Path, *, side: int = 256, size: int = 1000) -> list[P
     They are numbered: photos.tar becomes photos-000.tar, ... Each is there whole or not at all.
     """
     check_target(out)
-    entries = [(entry.key if split_of(entry.key) else f"{split}/{entry.key}", entry) for split in ("train", "val")
-               for entry in open_pictures(source, split).entries]  # fmt: skip
+    entries = [(entry.key if split_of(entry.key) else f"{split}/{entry.key}", entry)
+               for split, pictures in open_splits(source).items() for entry in pictures.entries]
     written = []
     for number, start in enumerate(range(0, len(entries), size)):
         path = out.with_name(f"{out.stem}-{number:03}.tar")

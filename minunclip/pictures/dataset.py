@@ -119,13 +119,25 @@ def open_pictures(source: str | Path, split: str = "train", seed: int = 0) -> Pi
     """
     if split not in SPLITS:
         raise ValueError(f"there is no split {split!r}: choose {' or '.join(SPLITS)}")
+    entries = entries_of(place_of(source), split)
+    if not entries:
+        raise ValueError(f"{source}: no picture is left for {split!r}: add some, or make folders train and val")
+    return Pictures(entries, seed)
+
+
+def open_splits(source: str | Path, seed: int = 0) -> dict[str, Pictures]:
+    """All the splits of a source that have pictures, by their names. Raises ValueError as `open_pictures` does."""
     place = place_of(source)
+    coco = annotations(place, "")                                       # only there a split may have no file at all
+    found = {split: entries_of(place, split) for split in SPLITS if not coco or annotations(place, split)}
+    return {split: Pictures(entries, seed) for split, entries in found.items() if entries}
+
+
+def entries_of(place: Path, split: str) -> list[Entry]:
+    """The entries of a split, none if it is empty. Raises ValueError for a source that is not as it should be."""
     entries, faults = read(place, split)
     faults.check()
-    chosen = entries if annotations(place, split) else of_split(entries, split, place)
-    if not chosen:
-        raise ValueError(f"{source}: no picture is left for {split!r}: add some, or make folders train and val")
-    return Pictures(chosen, seed)
+    return entries if annotations(place, split) else of_split(entries, split, place)
 
 
 def read(place: Path, split: str = "train") -> tuple[list[Entry], Faults]:

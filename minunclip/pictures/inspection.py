@@ -46,7 +46,8 @@ def opened(entries: list[Entry], faults: Faults) -> Iterator[tuple[Entry, Image.
         try:
             yield entry, read_picture(io.BytesIO(entry.place.read()))
         except ValueError:
-            faults.add("damaged: get it again, or remove it", entry.key)
+            if not any(entry.key in names for names in faults.found.values()):  # else its reader said so already
+                faults.add("damaged: get it again, or remove it", entry.key)
 
 
 def alike(colours: Tensor, least: float = 0.98) -> Iterator[tuple[int, int]]:
