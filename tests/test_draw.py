@@ -10,8 +10,9 @@ import torch
 from helpers import tiny_cascade
 from PIL import Image
 
-from minunclip.__main__ import build_parser, main
+from minunclip.__main__ import main
 from minunclip.commands import draw
+from minunclip.commands.arguments import build_parser
 from minunclip.diffusion import SAMPLERS
 from minunclip.text import CutWarning
 from minunclip.unclip import UnCLIP

@@ -12,7 +12,8 @@ import minunclip
 from minunclip.ar_prior import ARPrior, ARPriorConfig
 from minunclip.clip import CLIP
 from minunclip.commands import train_all as command
-from minunclip.commands.train_all import Clock, Run, add_row, finish, recipe_sum, speed_row, train_all
+from minunclip.commands.speed_table import add_row, recipe_sum, speed_row
+from minunclip.commands.train_all import Clock, Run, finish, train_all
 from minunclip.common import STAGES, read_weights, sha256
 from minunclip.evaluation import Judge
 

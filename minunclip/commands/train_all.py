@@ -1,32 +1,35 @@
 """`minunclip train all`: every stage from nothing, side by side where there is room, and then measured.
 
 What it leaves in its folder is what ships: a weight file and a curve for each stage, their sums and a model card. The
-time that it took becomes a line of a table.
+time that it took becomes a line of a table. From pictures of one's own it leaves the weights and what was measured.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from ..common import DATA, PACKAGE, STAGES, alone, check_target, machine, read_weights, sha256, write_text
+from ..common import DATA, alone, check_target, machine, read_weights, sha256, write_text
+from ..pictures import open_pictures
 from ..training import TrainConfig, recipe_for
-from ..training.recipes import NEED_CLIP, CaptionRecipe
+from ..training.recipes import EMBEDDED, NEED_CLIP, CaptionRecipe, picture_recipe
 from .evaluate import check, evaluate
-from .train import shortened
+from .evaluate_pictures import evaluate_pictures
+from .speed_table import add_row, speed_row
+from .train import clip_named, folder_of, profile_for, shortened
 
 ORDER = ("clip", "judge", "decoder", "ar-prior", "prior", "upsampler-1", "upsampler-2")  # who waits longest comes first
-TRAINED_BY = ("training", "networks", "diffusion", "embeddings", "scenes")  # rooms whose code makes the weights
 
 
 @dataclass
@@ -39,14 +42,28 @@ class Run:
     workers: int = 1                        # processes of each stage that draw its scenes
     running: dict[str, subprocess.Popen] = field(default_factory=dict)
     finished: set[str] = field(default_factory=set)
+    order = ORDER
+    data = "scenes"
 
     def file(self, stage: str) -> Path:
         return self.folder / f"{stage}.safetensors"
 
     @property
-    def bank(self) -> Path:
-        """Captioned pictures and what this CLIP makes of them, which several stages share."""
-        return self.folder / f"{CaptionRecipe.bank}.bank"
+    def shared(self) -> bool:
+        """Whether captioned pictures and what this CLIP makes of them, which several stages share, are there."""
+        return (self.folder / f"{CaptionRecipe.bank}.bank").is_file()
+
+    def tidy(self, pattern: str) -> None:
+        """Remove examples that were made for the training."""
+        for path in self.folder.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def forget_embedded(self) -> None:
+        """Remove what another CLIP made of the pictures."""
+        self.tidy(f"{CaptionRecipe.bank}.bank")
+
+    def forget_examples(self) -> None:
+        self.tidy("*.bank")
 
     def config(self, stage: str) -> dict:
         """The settings with which the stage is to be trained."""
@@ -54,7 +71,8 @@ class Run:
 
     def done(self, stage: str) -> bool:
         """Whether the weight file of a stage is there, trained as it should be and with this CLIP."""
-        if stage not in self.finished and self.file(stage).is_file():
+        need = [stage, "clip"] if stage in NEED_CLIP else [stage]
+        if stage not in self.finished and all(self.file(name).is_file() for name in need):
             metadata, _ = read_weights(self.file(stage))
             trained = asdict(TrainConfig(0, 0)) | json.loads(metadata.get("train", "{}"))
             same = json.dumps(trained) == json.dumps(asdict(TrainConfig(0, 0)) | self.config(stage))
@@ -64,13 +82,13 @@ class Run:
 
     def ready(self) -> list[str]:
         """The stages that may be started now."""
-        first = any(stage in NEED_CLIP for stage in self.running) and not self.bank.is_file()  # it makes it for all
+        first = any(stage in NEED_CLIP for stage in self.running) and not self.shared   # it makes them for all
         wait = NEED_CLIP if first or not self.done("clip") else ()
-        return [stage for stage in ORDER if not (stage in self.running or stage in wait or self.done(stage))]
+        return [stage for stage in self.order if not (stage in self.running or stage in wait or self.done(stage))]
 
     def command(self, stage: str) -> list[str]:
         steps = [] if self.steps is None else ["--steps", str(self.steps)]
-        files = ["--out", str(self.file(stage)), "--clip", str(self.file("clip"))]
+        files = ["--data", self.data, "--out", str(self.file(stage)), "--clip", str(self.file("clip"))]
         how = ["--profile", self.profile, "--workers", str(self.workers), *steps]
         return [sys.executable, "-m", "minunclip", "train", stage, *files, *how]
 
@@ -111,9 +129,40 @@ class Run:
         return ", ".join(told)
 
 
+@dataclass
+class PictureRun(Run):
+    """The same for captioned pictures. Nothing can judge them, so there is no judge; two sizes need one upsampler."""
+
+    data: str = "emoji"
+    configs: dict[str, dict] = field(default_factory=dict)
+    order = ("clip", "decoder", "ar-prior", "prior", "upsampler-1")
+
+    @cached_property
+    def pictures(self):
+        return open_pictures(self.data)
+
+    @property
+    def shared(self) -> bool:
+        done = self.folder / EMBEDDED / "done.txt"
+        return done.is_file() and int(done.read_text()) == len(self.pictures)
+
+    def config(self, stage: str) -> dict:
+        if stage not in self.configs:
+            clip = clip_named(str(self.file("clip")), torch.device("cpu")) if stage in NEED_CLIP else None
+            recipe = picture_recipe(stage, self.pictures, clip, self.profile)
+            self.configs[stage] = asdict(shortened(recipe.profiles[self.profile], self.steps))
+        return self.configs[stage]
+
+    def forget_embedded(self) -> None:
+        self.tidy(EMBEDDED)
+
+    def forget_examples(self) -> None:
+        self.tidy("pictures-*")
+
+
 def train_all(
-    profile: str | None = None, out: Path | None = None, *, steps: int | None = None, captions: int = 1000,
-    workers: int = 1, fresh: bool = False, leaderboard: Path = DATA / "results" / "speed.md",
+    profile: str | None = None, out: Path | None = None, *, data: str = "scenes", steps: int | None = None,
+    captions: int = 1000, workers: int = 1, fresh: bool = False, leaderboard: Path = DATA / "results" / "speed.md",
 ) -> Path:  # fmt: skip
     """Train every stage that is not done yet, measure what they draw together, and return the folder.
 
@@ -121,17 +170,22 @@ def train_all(
     Raises ValueError, with what a stage said last, if one fails; the others are stopped and keep their checkpoints.
     """
     check(captions)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    run = Run(out or DATA / "runs" / "all", profile or ("gpu" if device.type == "cuda" else "cpu"), steps, workers)
+    device, scenes = torch.device("cuda" if torch.cuda.is_available() else "cpu"), data == "scenes"
+    out = out or (DATA / "runs" / "all" if scenes else folder_of(data))
+    profile = profile or profile_for(device, data)
+    run = Run(out, profile, steps, workers) if scenes else PictureRun(out, profile, steps, workers, data=data)
     check_target(run.folder / "SHA256.json")
     with alone(run.folder / "all.lock", f"another training writes into {run.folder}: wait for it, or choose another "
                                         "--out"):  # fmt: skip
         if fresh:
-            forget(run.folder)
+            forget(run)
         clock = Clock(run.folder / "seconds.json")
         finish(run, clock)
-        sums = {f"{stage}.safetensors": sha256(run.file(stage)) for stage in STAGES}
+        sums = {f"{stage}.safetensors": sha256(run.file(stage)) for stage in run.order}
         write_text(run.folder / "SHA256.json", json.dumps(sums, indent=1) + "\n")
+        if not scenes:
+            evaluate_pictures(data, run.folder, captions, out=run.folder)
+            return run.folder
         evaluate(captions, out=run.folder, model=run.folder)
         clock.tick()
     found = json.loads((run.folder / "results" / "scenes.json").read_text())["rows"]
@@ -140,20 +194,20 @@ def train_all(
     return run.folder
 
 
-def forget(folder: Path) -> None:
+def forget(run: Run) -> None:
     """Remove what an earlier training left."""
-    for pattern in (*(f"{stage}.*" for stage in STAGES), "*.bank", "seconds.json"):
-        for file in folder.glob(pattern):
-            file.unlink()
+    for pattern in (*(f"{stage}.*" for stage in run.order), "seconds.json"):
+        run.tidy(pattern)
+    run.forget_examples()
 
 
 def finish(run: Run, clock: Clock) -> None:
     """Run stage after stage, as many side by side as the machine has room for."""
     slots, threads = room()
     if not run.done("clip"):
-        run.bank.unlink(missing_ok=True)
-    left = [stage for stage in STAGES if not run.done(stage)]
-    with tqdm(total=len(STAGES), initial=len(STAGES) - len(left), desc="stages", unit="stage") as bar:
+        run.forget_embedded()
+    left = [stage for stage in run.order if not run.done(stage)]
+    with tqdm(total=len(run.order), initial=len(run.order) - len(left), desc="stages", unit="stage") as bar:
         try:
             while run.running or run.ready():
                 while len(run.running) < slots and (ready := run.ready()):
@@ -162,11 +216,10 @@ def finish(run: Run, clock: Clock) -> None:
                 time.sleep(0.5)
                 run.collect()
                 clock.tick()
-                bar.update(sum(run.done(stage) for stage in STAGES if stage not in run.running) - bar.n)
+                bar.update(sum(run.done(stage) for stage in run.order if stage not in run.running) - bar.n)
         finally:
             run.stop()
-    for bank in run.folder.glob("*.bank"):
-        bank.unlink()
+    run.forget_examples()
 
 
 def room() -> tuple[int, int]:
@@ -188,35 +241,3 @@ class Clock:
         now = self.now()
         self.seconds, self.last = self.seconds + now - self.last, now
         write_text(self.path, json.dumps({"seconds": round(self.seconds, 1)}) + "\n")
-
-
-# -- the table of times --------------------------------------------------------------------------------------
-
-HEAD = """# Time to fidelity
-
-Written by `minunclip train all`: from nothing to the weights of every stage, the evaluation included. Fidelity is the
-share of unseen captions of which all is true that they say. The recipe is the first letters of a sum over the code that
-trains.
-
-| machine | profile | minutes | one thing | two things | three things | all captions | recipe |
-| --- | --- | --- | --- | --- | --- | --- | --- |
-"""
-
-
-def speed_row(found: dict, minutes: float, profile: str, where: str) -> str:
-    """A line of the table, from the rows of results/scenes.json."""
-    groups = ("one thing", "two things", "three things", "all")
-    shares = [found.get(f"caption fidelity, {group}", {}).get("caption", {}).get("value") for group in groups]
-    told = [f"{share:.3f}" if share is not None else "-" for share in shares]
-    return f"| {where} | {profile} | {minutes:.1f} | {' | '.join(told)} | `{recipe_sum()}` |\n"
-
-
-def add_row(path: Path, row: str) -> None:
-    """Put a line at the end of the table, which is begun if it is not there."""
-    write_text(path, (path.read_text(encoding="utf-8") if path.is_file() else HEAD) + row)
-
-
-def recipe_sum() -> str:
-    """Ten letters that change whenever the code does with which weights are trained."""
-    files = [path for room in TRAINED_BY for path in (PACKAGE / room).rglob("*.py")] + list(PACKAGE.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()[:10]

@@ -1,7 +1,7 @@
-"""How far drawn pictures are from true ones, as sets of feature vectors: Frechet distance, precision and recall.
+"""How far drawn pictures are from true ones, as sets of features: Frechet and kernel distance, precision and recall.
 
 Any network's features will do: here they are the judge's, or CLIP's z_i. With the features of the Inception network
-the Frechet distance is the FID of the literature.
+the Frechet distance is the FID of the literature and the kernel distance its KID.
 """
 
 from __future__ import annotations
@@ -28,6 +28,21 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
 def root(x: Tensor) -> Tensor:
     """R (min(N, D), D) of features (N, D), with R^T R their covariance."""
     return torch.linalg.qr((x - x.mean(0)) / (len(x) - 1) ** 0.5, mode="r").R
+
+
+def kernel_distance(x: Tensor, y: Tensor) -> float:
+    """The squared maximum mean discrepancy of features x (N, D) and y (M, D) (Binkowski et al. 2018, section 3).
+
+    The kernel is (a . b / D + 1)^3. Unlike the Frechet distance it is unbiased: its mean over small sets is that of
+    large ones, and around 0, also below it, for two halves of one set. Raises ValueError for fewer than two rows.
+    """
+    if min(len(x), len(y)) < 2 or x.shape[1:] != y.shape[1:]:
+        raise ValueError(f"kernel_distance: features {tuple(x.shape)} and {tuple(y.shape)}; give two or more rows "
+                         "of the same width on both sides")  # fmt: skip
+    x, y = x.cpu().double(), y.cpu().double()                      # in this order: MPS has no float64
+    k_x, k_y, k_xy = ((a @ b.T / x.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
+    others_x, others_y = ((k.sum() - k.trace()) / (len(k) * (len(k) - 1)) for k in (k_x, k_y))
+    return float(others_x + others_y - 2 * k_xy.mean())
 
 
 def inside(points: Tensor, others: Tensor, k: int = 3) -> Tensor:

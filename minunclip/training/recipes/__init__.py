@@ -7,7 +7,7 @@ from .base import CROWDED, SIDES, CaptionRecipe, Recipe, diffusion_loss, random_
 from .clip import ClipRecipe
 from .decoder import DecoderRecipe
 from .judge import JudgeRecipe
-from .pictures import PROFILES, picture_recipe
+from .pictures import EMBEDDED, PROFILES, picture_recipe
 from .prior import PriorRecipe
 from .upsampler import UpsamplerRecipe
 
@@ -24,7 +24,7 @@ def recipe_for(stage: str, clip: CLIP | None = None) -> Recipe:
 
 
 __all__ = [
-    "CROWDED", "NEED_CLIP", "PROFILES", "SIDES", "STAGES", "ARPriorRecipe", "CaptionRecipe", "ClipRecipe",
+    "CROWDED", "EMBEDDED", "NEED_CLIP", "PROFILES", "SIDES", "STAGES", "ARPriorRecipe", "CaptionRecipe", "ClipRecipe",
     "DecoderRecipe", "JudgeRecipe", "PriorRecipe", "Recipe", "UpsamplerRecipe", "diffusion_loss", "picture_recipe",
     "random_timesteps", "recipe_for",
 ]  # fmt: skip

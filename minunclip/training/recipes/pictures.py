@@ -34,6 +34,7 @@ from .prior import PriorRecipe
 from .upsampler import Crops, UpsamplerRecipe, degrade_some
 
 SIDES = (64, 256)                           # of the decoder's pictures, and of what the upsampler makes of them
+EMBEDDED = f"pictures-{SIDES[0]}-embedded"  # the gallery that the priors and the decoder share
 PROFILES = ("cpu", "t4", "gpu")             # two cores, a GPU of 16 GB, one of 24 GB or more
 
 
