@@ -62,9 +62,9 @@ def full_training(stage: str, folder: Path) -> Line | None:
     return [batch * point["step"] for point in points], [point["loss"] for point in points]
 
 
-def running_mean(records: Sequence[Record], average: int) -> list[float]:
-    """The mean loss of each step and of up to `average - 1` steps before it."""
-    losses = [record.loss for record in records]
+def running_mean(steps: Sequence[Record | float], average: int) -> list[float]:
+    """The mean loss of each step, a Record or the loss alone, and of up to `average - 1` steps before it."""
+    losses = [step.loss if isinstance(step, Record) else step for step in steps]
     return [float(np.mean(losses[max(0, i + 1 - average) : i + 1])) for i in range(len(losses))]
 
 
