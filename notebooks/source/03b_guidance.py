@@ -240,8 +240,8 @@ plots.show(known[::5], columns=12, side=64, title=f"{len(known)} pictures: every
 # %% [markdown]
 # A few combinations, such as a purple star, are missing on purpose: see `HELD_OUT`. We shall look for them later.
 #
-# The loop is the library's `Trainer`, as in notebooks 01 and 02. It also keeps a running average of the weights (*EMA*).
-# Samples are drawn with the average, which jitters less.
+# The loop is the library's `Trainer`, as in notebooks 01 and 02. It also keeps a running average of the weights
+# (*EMA*). Samples are drawn with the average, which jitters less.
 
 # %%
 from minunclip.networks import UNet, UNetConfig
@@ -286,7 +286,8 @@ plots.show(sample(predicts_eps, trainer.ema), columns=10, side=64, title="predic
 # Noise. Is something broken? "My decoder draws only noise" is the question most often asked about programs of this kind
 # ([for example](https://github.com/lucidrains/DALLE2-pytorch/issues/164)). There the first answer is: look whether the
 # training diverged, and how high the learning rate is. If the loss falls, the other answer is to wait. But until which
-# loss? We can find out, because for a limited set of pictures the best possible answer is known, as it was in the plane.
+# loss? We can find out, because for a limited set of pictures the best possible answer is known, as it was in the
+# plane.
 #
 # ### Exercise 2: The best possible answer · ●●● hard · 10 minutes
 #
@@ -358,8 +359,9 @@ def grain(images):
     return (images[..., 1:] - images[..., :-1]).abs().mean().item()
 
 worst, middle = list(drawn)[0], list(drawn)[2]
-claims.check(f"At a loss of {worst:.2f}, half of what it costs to know nothing, the samples are {grain(drawn[worst]) / grain(known):.0f} "
-             f"times as grainy as the pictures; at {middle:.3f} still {grain(drawn[middle]) / grain(known):.1f} times.",
+claims.check(f"At a loss of {worst:.2f}, half of what it costs to know nothing, the samples are "
+             f"{grain(drawn[worst]) / grain(known):.0f} times as grainy as the pictures; at {middle:.3f} still "
+             f"{grain(drawn[middle]) / grain(known):.1f} times.",
              grain(drawn[worst]) > 3 * grain(known) and grain(drawn[middle]) > 1.3 * grain(known))
 
 # %% [markdown]
@@ -414,7 +416,8 @@ def recognisable(images):
 
 more = sample(predicts_x0, trainer.ema, 60)
 claims.check(f"After {config.steps} steps {recognisable(more):.0%} of 60 samples show one thing that can be named; "
-             f"after 60 steps {recognisable(strip[60]):.0%} of 10.", recognisable(more) > 0.6 > recognisable(strip[60]))
+             f"after 60 steps {recognisable(strip[60]):.0%} of 10.",
+             recognisable(more) > 0.6 > recognisable(strip[60]))
 
 # %% [markdown]
 # From noise to picture, as the network sees it:
@@ -493,8 +496,8 @@ plots.show([*within.values()], [f"w = {w}" for w in scales], columns=6, side=96,
 
 # %%
 saturated, calm = at_the_limit(pictures[20]), at_the_limit(within[20])
-claims.check(f"At w = 20 {saturated:.1%} of the colours lie at the limit if every step is guided, and {calm:.1%} with "
-             "the interval.", calm < saturated)
+claims.check(f"At w = 20 {saturated:.1%} of the colours lie at the limit if every step is guided, and {calm:.1%} "
+             "with the interval.", calm < saturated)
 
 # %% [markdown]
 # ## 5. Pixels or codes?
@@ -509,9 +512,10 @@ print(f"a picture of 512 pixels: {3 * 512 * 512:7,} numbers")
 print(f"its code there, 4 x 64 x 64: {4 * 64 * 64:4,} numbers")
 
 # %% [markdown]
-# $z_i$ has few numbers, too, and the prior runs a diffusion on it. Yet it is no code of that kind: the picture cannot be
-# had back from it. CLIP was trained to tell what a caption would say, not to keep every pixel. **Predict, then run.**
-# The decoder draws from the $z_i$ of one picture four times, with other noise. What will be the same, and what not?
+# $z_i$ has few numbers, too, and the prior runs a diffusion on it. Yet it is no code of that kind: the picture cannot
+# be had back from it. CLIP was trained to tell what a caption would say, not to keep every pixel. **Predict, then
+# run.** The decoder draws from the $z_i$ of one picture four times, with other noise. What will be the same, and what
+# not?
 
 # %%
 one = Scene((Thing("heart", "red", "big"), Thing("fish", "blue", "small")), "column", "night", "flat", seed=4)
@@ -524,12 +528,13 @@ plots.show([image[0], *several, several.mean(dim=0)], ["the render", *["decoded"
 # %%
 same = sum(read.things == one.things for read in judge.read(several))
 apart = (several[:, None] - several[None]).abs().mean().item()
-claims.check(f"{same} of the 4 show the same things, and yet their colours differ by {apart:.2f} a pixel on average.",
-             same >= 3 and apart > 0.01)
+claims.check(f"{same} of the 4 show the same things, and yet their colours differ by {apart:.2f} a pixel on "
+             "average.", same >= 3 and apart > 0.01)
 
 # %% [markdown]
-# The four agree in what there is, and differ in where exactly it stands. A network that had to answer with *one* picture
-# at once would do best with their mean, a blur. A diffusion model draws *one* of the many pictures that a $z_i$ allows.
+# The four agree in what there is, and differ in where exactly it stands. A network that had to answer with *one*
+# picture at once would do best with their mean, a blur. A diffusion model draws *one* of the many pictures that a $z_i$
+# allows.
 #
 # What is near in pixels need not be near in $z_i$. Four changes to our scene:
 
@@ -537,13 +542,15 @@ claims.check(f"{same} of the 4 show the same things, and yet their colours diffe
 from dataclasses import replace
 
 heart, fish = one.things
-changes = {"another seed": replace(one, seed=5), "star, not heart": replace(one, things=(replace(heart, kind="star"), fish)),
-           "green fish": replace(one, things=(heart, replace(fish, colour="green"))), "outlined": replace(one, style="outlined")}
+star, green = replace(heart, kind="star"), replace(fish, colour="green")
+changes = {"another seed": replace(one, seed=5), "star, not heart": replace(one, things=(star, fish)),
+           "green fish": replace(one, things=(heart, green)), "outlined": replace(one, style="outlined")}
 moved = {}
 for name, changed in changes.items():
     other = to_tensor(render(changed, 32))[None]
+    far = (other - image).abs().mean()
     moved[name] = cascade.clip.similarity(cascade.clip.encode_image(other), true_z).item()
-    print(f"{name:16} mean difference of the pixels {(other - image).abs().mean():.3f}, cosine of z_i {moved[name]:.3f}")
+    print(f"{name:16} mean difference of the pixels {far:.3f}, cosine of z_i {moved[name]:.3f}")
 
 # %%
 claims.check(f"Another seed leaves the cosine at {moved['another seed']:.2f}; another kind brings it down to "
@@ -579,7 +586,7 @@ claims.check(f"Another seed leaves the cosine at {moved['another seed']:.2f}; an
 #
 # </details>
 #
-# <details><summary>In the plane, guidance of 8 drew no false point, and yet it spoiled the set. What was lost?</summary>
+# <details><summary>In the plane, guidance of 8 drew no false point, and yet something was lost. What?</summary>
 #
 # The cluster in the middle, a third of all right answers. Fidelity cannot see that, only diversity can.
 #
@@ -625,8 +632,8 @@ claims.check(f"Another seed leaves the cosine at {moved['another seed']:.2f}; an
 #
 # <details><summary>Saturation: where does it come from, and what helps?</summary>
 #
-# Guided estimates beyond black and white are cut off at every step. Less guidance helps, or guidance at the middle noise
-# levels only, or a limit that follows the estimates (dynamic thresholding).
+# Guided estimates beyond black and white are cut off at every step. Less guidance helps, or guidance at the middle
+# noise levels only, or a limit that follows the estimates (dynamic thresholding).
 #
 # </details>
 #
