@@ -58,10 +58,14 @@ class ImageEncoder(nn.Module):
         self.project = nn.Linear(width, c.embed_width, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.project(self.norm_out(self.read(images)[:, 0]))     # (B, embed_width)
+
+    def read(self, images: Tensor) -> Tensor:
+        """The class token and the patches in reading order, after the last block: (B, 1 + patches, width)."""
         x = rearrange(self.patches(self.stem(images)), "b d h w -> b (h w) d")
         x = torch.cat([repeat(self.class_token, "d -> b 1 d", b=len(x)), x], dim=1)
-        x, _ = self.transformer(self.norm_in(x + self.positions))       # (B, 1 + patches, width)
-        return self.project(self.norm_out(x[:, 0]))                     # (B, embed_width)
+        x, _ = self.transformer(self.norm_in(x + self.positions))
+        return x
 
 
 def conv_stem(widths: tuple[int, ...]) -> tuple[nn.Module, int]:
@@ -124,12 +128,16 @@ class CLIP(Stage):
 
     def look(self, images: Tensor) -> Tensor:
         """z_i (B, D) of pictures (B, 3, S, S) in -1 to 1, brought to the side and the colours that this CLIP knows."""
+        return self.encode_image(self.prepared(images))
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Pictures (B, 3, S, S) in -1 to 1 as `encode_image` takes them."""
         side, c = images.shape[-1], self.config
         if side != c.image_size:
             way = {"mode": "area"} if side > c.image_size else {"mode": "bicubic", "antialias": True}
             images = F.interpolate(images, c.image_size, **way)
         mean, std = (torch.tensor(of, device=images.device).view(3, 1, 1) for of in (c.mean, c.std))
-        return self.encode_image((images - (2 * mean - 1)) / (2 * std))         # of 0 to 1 they are: (x - mean) / std
+        return (images - (2 * mean - 1)) / (2 * std)                    # of 0 to 1 they are: (x - mean) / std
 
     def encode_text(self, captions: str | list[str]) -> Text:
         """z_t, the tokens and their mask; trailing padding is cut. A str is one caption.
