@@ -156,6 +156,18 @@ def test_the_learning_rate_at_its_ends():
     assert all(a >= b for a, b in zip(rates[20:], rates[21:], strict=False)) and rates[99] > 0
 
 
+def test_a_steady_part_comes_before_the_fall_and_does_not_depend_on_the_end():
+    config = replace(CONFIG, steps=100, warmup=10, steady=0.6)
+    rates = [learning_rate(step, config) for step in range(101)]
+    assert rates[9:61] == [config.lr] * 52 and rates[100] == pytest.approx(0, abs=1e-12)
+    assert rates[80] == pytest.approx(config.lr / 2)
+    assert all(a > b for a, b in zip(rates[60:100], rates[61:], strict=True))
+    longer = [learning_rate(step, replace(config, steps=200)) for step in range(61)]
+    assert longer == rates[:61]
+    plain = [learning_rate(step, replace(CONFIG, steps=100, warmup=10)) for step in range(101)]
+    assert [learning_rate(step, replace(config, steady=0.05)) for step in range(101)] == plain
+
+
 def test_the_optimiser_uses_the_learning_rate():
     _, records = trained()
     assert [record.lr for record in records] == [learning_rate(step, CONFIG) for step in range(10)]

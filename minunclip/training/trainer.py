@@ -41,6 +41,7 @@ class TrainConfig:
     examples: int = 0                       # so many are made once, and drawn again and again; 0: each is new
     lr: float = 1e-3
     warmup: int = 200                       # steps over which the learning rate rises from 0
+    steady: float = 0.0                     # share of the steps before it falls again
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.99)
     muon: float = 0.0                       # Muon's learning rate for the inner matrices; 0: AdamW for them as well
@@ -65,10 +66,14 @@ class Record:
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then half a cosine down to zero."""
+    """Linear warm-up, a steady part if there is one, then half a cosine down to zero.
+
+    A training with a steady part (Hagele et al. 2024) may be made longer or shorter before the rate falls.
+    """
     if step < config.warmup:
         return config.lr * (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    first = max(config.warmup, config.steady * config.steps)
+    progress = max(0.0, step - first) / max(1, config.steps - first)
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 

@@ -40,7 +40,9 @@ class DecoderRecipe(CaptionRecipe):
         diffusion=DiffusionConfig(target="x0", learned_variance=True, weighting="capped"),
     )  # fmt: skip
     profiles = {
-        "cpu": TrainConfig(steps=24_000, batch=16, examples=262_144, lr=1e-3, muon=0.02, warmup=200, ema=0.999),
+        "cpu": TrainConfig(
+            steps=48_000, batch=16, examples=262_144, lr=1e-3, muon=0.02, warmup=200, steady=0.75, ema=0.999,
+        ),
         "gpu": TrainConfig(steps=20000, batch=384, examples=524_288, lr=1e-3, muon=0.02, ema=0.999),
     }
 
