@@ -103,7 +103,8 @@ def centre_and_spread(z_i: Tensor, noise: float) -> tuple[Tensor, Tensor]:
 def _candidates() -> list[tuple]:
     by_hand = torch.tensor([[9.0, 9.0], [1.0, 0.1], [0.0, 2.0], [3.0, 3.0]])     # the longest is not the nearest
     return [(by_hand, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 2), (normal(12, 5, seed=1), normal(3, 5, seed=2), 4),
-            (normal(3, 4, seed=3), normal(3, 4, seed=4), 1)]  # fmt: skip
+            (normal(3, 4, seed=3), normal(3, 4, seed=4), 1),
+            (torch.tensor([[9.0, 1.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0]]), 2)]  # fmt: skip
 
 
 @exercise(_candidates, rules={

@@ -1,0 +1,3 @@
+"""Mistakes in the modules that a learner builds."""
+
+MISTAKES = {}
