@@ -164,6 +164,8 @@ def _told_array(array: Tensor | np.ndarray) -> str:
 
 
 def _told_other(value) -> str:
+    if isinstance(value, tuple | list) and len(value) < 9 and any(isinstance(item, Tensor) for item in value):
+        return ", ".join(told(item) for item in value)
     text = f"{value + 0.0:.5g}" if isinstance(value, float) else _short.repr(value)
     return text if len(text) <= 300 else text[:297] + "..."
 

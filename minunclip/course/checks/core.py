@@ -10,10 +10,12 @@ makes `square` a Check. In a notebook, `checks.square(square)` prints what it fo
 from __future__ import annotations
 
 import inspect
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -24,6 +26,7 @@ from .relations import relation
 
 Cases = Callable[[], list[tuple]]
 Rules = dict[str, Callable[..., bool]]
+CHECKS: dict[str, Check] = {}               # every exercise by its name
 
 
 @dataclass(frozen=True)
@@ -56,26 +59,54 @@ class Check:
         print(self.verdict(function).text)
 
     @property
+    def ours(self) -> Callable:
+        """What a notebook goes on with where the learner has nothing right."""
+        return self.reference
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the exercise's arguments."""
+        return list(inspect.signature(self.reference).parameters)
+
+    @cached_property
+    def sample(self):
+        """One of our answers: it has the types that every answer has."""
+        return self.call(self.reference, *self.cases()[0])
+
+    def takes(self, function) -> bool:
+        """Whether this may be an answer at all."""
+        return callable(function)
+
+    def call(self, function: Callable, *arguments):
+        """The answer of a function, the learner's or ours."""
+        return function(*arguments)
+
+    def handed_on(self, function: Callable) -> Callable:
+        """A learner's function as the notebook and the library call it."""
+        return function
+
+    @property
     def mistakes(self) -> dict[str, Callable]:
         """{hint: a function that makes the mistake}, see `mistakes`."""
         return MISTAKES.get(self.name, {})
 
     def verdict(self, function: Callable) -> Verdict:
         """Try the learner's function on every input."""
-        if not callable(function):
-            return Verdict("wrong", f"{self.name}: hand over the function itself, as checks.{self.name}({self.name})")
+        if not self.takes(function):
+            what = "class" if isinstance(self.reference, type) else "function"
+            return Verdict("wrong", f"{self.name}: hand over the {what} itself, as checks.{self.name}({self.name})")
         try:
             answers = [self.attempt(function, arguments) for arguments in self.cases()]
         except Unfilled:
             return Verdict("empty", f"{self.name}: not filled in yet. Write it above, then run both cells again.")
-        expected = [self.reference(*arguments) for arguments in self.cases()]
+        expected = [self.call(self.reference, *arguments) for arguments in self.cases()]
         faults = [self._fault(answer, ours) for answer, ours in zip(answers, expected, strict=True)]
         wrong = [number for number, fault in enumerate(faults) if fault]
         if not wrong:
             return Verdict("right", f"{self.name}: right, on all {len(faults)} inputs.")
-        number, names = wrong[0], inspect.signature(self.reference).parameters
+        number = wrong[0]
         head = f"{self.name}: not right yet. {len(faults) - len(wrong)} of {len(faults)} inputs are right; input"
-        given = [f"  {name} = {told(value)}" for name, value in zip(names, self.cases()[number], strict=False)]
+        given = [f"  {name} = {told(value)}" for name, value in zip(self.parameters, self.cases()[number], strict=False)]
         hint = self._hint(answers, expected, wrong)
         return Verdict("wrong", "\n".join([f"{head} {number + 1} is not:", *given, *faults[number], *hint]), *hint)
 
@@ -83,7 +114,7 @@ class Check:
         """What a function answers, or Stopped. Raises Unfilled for a stub."""
         try:
             with defaults_kept():
-                return function(*arguments)
+                return self.call(function, *arguments)
         except (Exception, SystemExit) as error:
             if isinstance(error, NotImplementedError) and not _message(error):      # PyTorch's own have a message
                 raise Unfilled from None
@@ -102,6 +133,8 @@ class Check:
         ours, or a rule that they break."""
         if hint := self.known_mistake(answers):
             return [f"  hint: {hint}"]
+        if unchanged := self._argument_as_answer(answers, wrong):
+            return [f"  hint: your answer is {unchanged}, as it came in"]
         if hint := relation([answers[i] for i in wrong], [expected[i] for i in wrong], self.tolerance):
             return [f"  hint: {hint}"]
         cases = self.cases()
@@ -109,6 +142,13 @@ class Check:
             if not all(_obeys(holds, answers[i], cases[i]) for i in wrong):
                 return [f"  hint: {rule}"]
         return []
+
+    def _argument_as_answer(self, answers: list, wrong: list[int]) -> str:
+        """The name of an argument that every wrong answer is equal to; empty if there is none."""
+        cases = self.cases()
+        equal = [name for place, name in enumerate(self.parameters) if all(
+            isinstance(cases[i][place], Tensor) and same(answers[i], cases[i][place], self.tolerance) for i in wrong)]
+        return equal[0] if equal else ""
 
     def known_mistake(self, answers: list) -> str:
         """The hint of the mistake that gives the same answers on every input; empty if none does."""
@@ -126,6 +166,11 @@ class Stopped:
     error: type[BaseException]
     lines: list[str]                            # what a learner reads of it
 
+    @property
+    def cause(self) -> tuple:
+        """What two functions have in common that stop for the same reason: the kind of error, and its numbers."""
+        return self.error, sorted(re.findall(r"\d+", self.lines[0]))
+
 
 class Unfilled(Exception):
     """The learner's function is still the stub."""
@@ -133,7 +178,12 @@ class Unfilled(Exception):
 
 def exercise(cases: Cases, tolerance: float = 1e-5, rules: Rules | None = None) -> Callable[[Callable], Check]:
     """Turn the function below into the Check of an exercise. The parameters are those of Check."""
-    return lambda reference: Check(reference, cases, tolerance, rules or {})
+
+    def checked(reference: Callable) -> Check:
+        CHECKS[reference.__name__] = check = Check(reference, cases, tolerance, rules or {})
+        return check
+
+    return checked
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -177,7 +227,7 @@ def _message(error: BaseException) -> str:
 def _alike(answer, mistaken, tolerance: float) -> bool:
     """Whether two functions gave the same answer, or stopped with the same error."""
     if isinstance(answer, Stopped) or isinstance(mistaken, Stopped):
-        return isinstance(answer, Stopped) and isinstance(mistaken, Stopped) and answer.error is mistaken.error
+        return isinstance(answer, Stopped) and isinstance(mistaken, Stopped) and answer.cause == mistaken.cause
     return not is_huge(answer) and same(answer, mistaken, tolerance)
 
 
@@ -190,7 +240,7 @@ def _obeys(rule: Callable[..., bool], answer, arguments: tuple) -> bool:
 
 def _line_of(error: Exception, function: Callable) -> list[str]:
     """Which line of the learner's function raised."""
-    code = getattr(function, "__code__", None)
+    code = getattr(getattr(function, "forward", function), "__code__", None)    # of a module: its forward
     frames = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
     if not frames:
         return []
