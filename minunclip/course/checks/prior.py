@@ -14,7 +14,7 @@ from .core import exercise, normal
 
 def _parts() -> list[tuple]:
     def part(value: float, *shape: int) -> Tensor:
-        return torch.full(shape, value)
+        return torch.full(shape, float(value))
 
     places = 0.1 * torch.arange(7.0)[:, None].expand(-1, 2)                 # a context of 3, and four more
     by_hand = (part(1, 1, 2, 2), part(2, 1, 2), part(3, 1, 2), part(4, 1, 2), part(5, 2), places)
