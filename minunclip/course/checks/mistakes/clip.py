@@ -65,6 +65,8 @@ CAUSAL = {
     "it looks one word ahead; row i may see the columns 0 to i": lambda scores:
         scores.masked_fill(~below(scores, 1), -torch.inf).softmax(dim=-1),
     "these are still scores: the softmax is missing": lambda scores: scores.masked_fill(~below(scores), -torch.inf),
+    "all scores go through one softmax; each row has its own": lambda scores:
+        scores.masked_fill(~below(scores), -torch.inf).flatten(-2).softmax(dim=-1).view_as(scores),
     "hidden scores are set to -1, which softmax does not make 0; take -inf": lambda scores:
         scores.masked_fill(~below(scores), -1).softmax(dim=-1),
 }  # fmt: skip
@@ -84,6 +86,10 @@ PATCHIFY = {
         lambda images, patch: rearrange(images, "b c (y h) (x w) -> b (h w) (c y x)", y=patch, x=patch),
     "one axis too many: flatten each patch to one row of 3 * patch^2 numbers": lambda images, patch:
         rearrange(images, "b c (h y) (w x) -> b (h w) c (y x)", y=patch, x=patch),
+    "patch is taken for the number of patches in a row; it is the side of one": lambda images, patch:
+        rearrange(images, "b c (h y) (w x) -> b (h w) (c y x)", h=patch, w=patch),
+    "only the first colour is there": lambda images, patch:
+        rearrange(images[:, :1], "b c (h y) (w x) -> b (h w) (c y x)", y=patch, x=patch),
     "the patches stand in a grid, (h, w); they should be one row of h * w": lambda images, patch:
         rearrange(images, "b c (h y) (w x) -> b h w (c y x)", y=patch, x=patch),
 }  # fmt: skip
@@ -127,6 +133,9 @@ ZERO_SHOT = {
     "this is the number of the class in the flat table; argmax needs dim=1": lambda z_i, z_t:
         cosines(z_i, z_t).argmax(),
     "these are all cosines; which is the largest of each row?": cosines,
+    "these are probabilities; which class is the likeliest of each row?": lambda z_i, z_t:
+        cosines(z_i, z_t).softmax(dim=1),
+    "only z_t is normalised, and dim is the wrong one": lambda z_i, z_t: (z_i @ F.normalize(z_t, dim=0).T).argmax(dim=1),
     "the nearest by distance: a long embedding is far from everything, so normalise first": lambda z_i, z_t:
         torch.cdist(z_i, z_t).argmin(dim=1),
     "normalised over the batch, dim=0; each embedding is a row, dim=-1": lambda z_i, z_t:

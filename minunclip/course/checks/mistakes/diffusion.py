@@ -142,6 +142,8 @@ GUIDE = {
     "both are scaled: uncond stays as it is": lambda uncond, cond, w: w * (cond - uncond),
     "uncond and cond are exchanged: w = 1 should be the one with the caption": lambda uncond, cond, w:
         cond + w * (uncond - cond),
+    "the two are added; it should be their difference": lambda uncond, cond, w: uncond + w * (cond + uncond),
+    "the difference is divided by w; multiply it": lambda uncond, cond, w: uncond + (cond - uncond) / torch.tensor(w),
     "uncond + w * cond counts uncond once too often": lambda uncond, cond, w: uncond + w * cond,
 }  # fmt: skip
 

@@ -96,7 +96,7 @@ def unet(**how) -> type[UNet]:
 
     class Mistaken(UNet):
         def down_and_up(self, h: Tensor, emb: Tensor, context=None) -> Tensor:
-            skips = [h] if how.get("first", True) else []
+            skips, emb = [h] if how.get("first", True) else [], how.get("emb", 1) * emb
             for level in self.down:
                 for i in range(len(level.blocks)):
                     h = level.step(i, h, emb, context)
@@ -104,7 +104,7 @@ def unet(**how) -> type[UNet]:
                 if level.resample is not None:
                     h = level.resample(h, emb)
                     skips += [h] if how.get("resampled", True) else []
-            for i in range(how.get("middle", 2)):
+            for i in how.get("middle", (0, 1)):
                 h = self.middle.step(i, h, emb, context)
             for level in self.up:
                 for i in range(len(level.blocks)):
@@ -120,8 +120,11 @@ def unet(**how) -> type[UNet]:
 U_NET = {
     "the first state, before any block, is a skip connection, too": unet(first=False),
     "the states after halving the side are skip connections, too": unet(resampled=False),
-    "the middle is left out": unet(middle=0),
-    "the middle has two blocks": unet(middle=1),
+    "the time embedding is not handed on": unet(emb=0),
+    "the middle is left out": unet(middle=()),
+    "the middle has two blocks, not three": unet(middle=(0, 1, 1)),
+    "the blocks of the middle come in the wrong order": unet(middle=(1, 0)),
+    "the middle has two blocks": unet(middle=(0,)),
     "the states come back in the wrong order: the last one first": unet(end=0),
     "the state so far comes first, and then the one of the way down": unet(back_first=True),
     "the states of the way down are not used": unet(cut=True),
@@ -134,11 +137,15 @@ def upsampler(**how) -> type[Upsampler]:
     class Mistaken(Upsampler):
         def forward(self, x_t: Tensor, t: Tensor, low_res: Tensor) -> Tensor:
             low = how.get("enlarge", upsample)(low_res, x_t.shape[-2:])
-            pair = [low, x_t] if how.get("low_first") else [x_t, low]
-            output, scale = self.unet(torch.cat(pair, dim=1), t), self.config.residual
+            pair = [low, x_t] if how.get("low_first") else [how.get("noisy", 1) * x_t, low]
+            if how.get("low_only"):
+                pair = [low, low]
+            output, scale = self.unet(torch.cat(pair, dim=1), how.get("time", 1) * t), self.config.residual
             if not scale or how.get("whole"):
                 return output
-            return how.get("base", low) + scale * output if not how.get("unscaled") else low + output
+            if how.get("from_noise"):
+                return x_t + scale * output
+            return how.get("base", low) + how.get("sign", 1) * (1 if how.get("unscaled") else scale) * output
 
     return Mistaken
 
@@ -155,6 +162,11 @@ UPSAMPLER = {
     "the small picture comes first; the noisy one should": upsampler(low_first=True),
     "with `residual` the answer is what the small picture lacks: add it to the enlarged one": upsampler(whole=True),
     "the answer is not multiplied by `residual`": upsampler(unscaled=True),
+    "the answer is added to x_t; add it to the enlarged small picture": upsampler(from_noise=True),
+    "the answer is taken off; add it": upsampler(sign=-1),
+    "the network does not see x_t": upsampler(noisy=0),
+    "the small picture goes in twice; the noisy one is missing": upsampler(low_only=True),
+    "the timestep is not handed on": upsampler(time=0),
     "`residual` scales the answer, but the small picture is not added": upsampler(base=0),
     "the small picture is enlarged by repeating pixels; take `upsample`, which is bicubic": upsampler(enlarge=repeated),
     "the small picture is enlarged bilinearly; take `upsample`, which is bicubic": upsampler(enlarge=bilinear),
@@ -170,10 +182,11 @@ def sentence(**how):
         tokens = dot[:, None]
         for k in range(how.get("begin", 0), u.shape[1]):
             read = tokens[:, -1:] if how.get("last_only") else tokens[:, :1] if how.get("first_only") else tokens
-            column = u[:, :1] if how.get("same_u") else u[:, k : k + 1]
+            column = u[:, :1] if how.get("same_u") else u[:, k + how.get("late", 0)][:, None]
             token = pick(follows(read), column, how.get("temperature", temperature))
             tokens = torch.cat([token, tokens] if how.get("in_front") else [tokens, token], dim=1)
-        return tokens[:, how.get("cut", 1) :]
+        answer = tokens[:, how.get("cut", 1) :]
+        return answer.flip(1) if how.get("flip") else answer
 
     return mistaken
 
@@ -183,6 +196,8 @@ SENTENCE = {
     "the model reads the last token only; it must read all so far": sentence(last_only=True),
     "the model reads the dot only: what is drawn must be read again": sentence(first_only=True),
     "every token is picked with the first u; each has its own": sentence(same_u=True),
+    "each token is picked with the number of the one before it": sentence(late=-1),
+    "the sentence is written backward": sentence(flip=True),
     "the temperature is not handed on": sentence(temperature=1.0),
     "always the likeliest token: u picks it": sentence(temperature=0.0),
     "new tokens are put in front; they belong at the end": sentence(in_front=True),

@@ -50,6 +50,8 @@ FITS = {
     "this is always True": lambda stated, drawn: True,
     "a single false fact is let through here": lambda stated, drawn:
         sum(said not in (None, seen) for said, seen in pairs(stated, drawn)) <= 1,
+    "two of three are not enough; every fact that is said must be true": lambda stated, drawn:
+        sum(said in (None, seen) for said, seen in pairs(stated, drawn)) == 2,
     "only what is not said is let through": lambda stated, drawn: all(said is None for said, _ in pairs(stated, drawn)),
 }  # fmt: skip
 
