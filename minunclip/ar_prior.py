@@ -218,7 +218,7 @@ def dot(z_i: Tensor, z_t: Tensor) -> Tensor:
 
 
 def next_token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
-    """The mean cross-entropy of c_1, ..., c_K in nats, (B,): logits (B, K, buckets), tokens [dot, c_1, ...] (B, 1 + K)."""
+    """The mean cross-entropy of c_1, ..., c_K in nats, (B,): logits (B, K, buckets), tokens (B, 1 + K) with the dot."""
     return F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none").mean(dim=1)
 
 

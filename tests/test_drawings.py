@@ -55,7 +55,8 @@ def test_a_drawing_stands_alone_and_can_be_read_out(drawing):
 
 @each_drawing
 def test_every_class_has_its_colours(drawing):
-    style, used = drawing.svg.split("</style>")[0], set(re.findall(r'class="([^"]+)"', drawing.svg.split("</style>")[1]))
+    style, body = drawing.svg.split("</style>")
+    used = set(re.findall(r'class="([^"]+)"', body))
     names = {name for classes in used for name in classes.split()} - {"mosaic"}
     assert names and all(f".{name}{{" in style for name in names)
 

@@ -113,6 +113,11 @@ def ddim_step(x_t, eps, alpha_bar, alpha_bar_prev):
 
 
 def posterior_mean(x_0, x_t, alpha_bar, alpha_bar_prev):
+    beta = 1 - alpha_bar / alpha_bar_prev
+    return (beta * alpha_bar_prev.sqrt() * x_0 + (1 - beta).sqrt() * (1 - alpha_bar_prev) * x_t) / (1 - alpha_bar)
+
+
+def posterior_mean_derived(x_0, x_t, alpha_bar, alpha_bar_prev):
     """The product of two Gaussians, as one derives it."""
     alpha = alpha_bar / alpha_bar_prev
     from_x_t, from_x_0 = alpha / (1 - alpha), 1 / (1 - alpha_bar_prev)
@@ -168,7 +173,8 @@ RIGHT = {
     "attention": [attention, attention_loops], "causal_weights": [causal_weights, causal_weights_loops],
     "patchify": [patchify, patchify_unfold], "clip_loss": [clip_loss],
     "zero_shot_choice": [zero_shot_choice, zero_shot_choice_loops], "q_sample": [q_sample, q_sample_einsum],
-    "x0_from_eps": [x0_from_eps], "ddim_step": [ddim_step], "posterior_mean": [posterior_mean], "guide": [guide],
-    "best_x0": [best_x0], "group_norm": [group_norm], "film": [film], "joint_attention": [joint_attention],
+    "x0_from_eps": [x0_from_eps], "ddim_step": [ddim_step], "guide": [guide],
+    "posterior_mean": [posterior_mean, posterior_mean_derived], "best_x0": [best_x0],
+    "group_norm": [group_norm], "film": [film], "joint_attention": [joint_attention],
     "fold_whitening": [fold_whitening], "learned_variance": [learned_variance],
 }  # fmt: skip

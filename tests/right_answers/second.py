@@ -1,4 +1,4 @@
-"""Right answers to the exercises on the priors, the upsamplers, the cascade and what follows, in other ways than ours."""
+"""Right answers to the exercises on the priors, the upsamplers and the cascade, written in other ways than ours."""
 
 import math
 from bisect import bisect_left
@@ -8,10 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange, repeat
-from torch import nn
-
-from minunclip.networks import ResBlock, UNet
-from minunclip.upsampler import Upsampler, upsample
 
 # -- the priors ----------------------------------------------------------------------------------------------
 
@@ -58,7 +54,8 @@ def components_needed(variances, share):
 
 def to_buckets(x, low, high, buckets):
     edges = [np.linspace(float(a), float(b), buckets + 1)[1:-1] for a, b in zip(low, high, strict=True)]
-    return np.stack([np.digitize(column, edge) for column, edge in zip(x.T.double().numpy(), edges, strict=True)], axis=1)
+    columns = zip(x.T.double().numpy(), edges, strict=True)
+    return np.stack([np.digitize(column, edge) for column, edge in columns], axis=1)
 
 
 def next_token_loss(logits, tokens):
@@ -103,7 +100,8 @@ def cubic_weights(f):
 
 
 def decibels(images, truth):
-    return torch.tensor([-10 * math.log10(float(((a - b) / 2).square().mean())) for a, b in zip(images, truth, strict=True)])
+    errors = [float(((a - b) / 2).square().mean()) for a, b in zip(images, truth, strict=True)]
+    return torch.tensor([-10 * math.log10(error) for error in errors])
 
 
 def same_crop(high, low, top, left, side):
@@ -152,8 +150,8 @@ def slerp_rows(a, b, theta):
     for u, v in zip(a, b, strict=True):
         cos = float(u @ v / (u.norm() * v.norm()))
         angle = math.acos(max(-1.0, min(1.0, cos)))
-        mixed = (math.sin((1 - theta) * angle) * u / u.norm() + math.sin(theta * angle) * v / v.norm()) / math.sin(angle)
-        turned.append(mixed * ((1 - theta) * u.norm() + theta * v.norm()))
+        mixed = math.sin((1 - theta) * angle) * u / u.norm() + math.sin(theta * angle) * v / v.norm()
+        turned.append(mixed / math.sin(angle) * ((1 - theta) * u.norm() + theta * v.norm()))
     return torch.stack(turned)
 
 
@@ -201,59 +199,6 @@ def fastest_mode(sizes, working, gpu, ram):
     return next(name for name, fits in modes.items() if fits)
 
 
-# -- modules -------------------------------------------------------------------------------------------------
-
-
-class OwnAttention(nn.Module):
-    """With layers of its own, and einsum."""
-
-    def __init__(self, width, heads):
-        super().__init__()
-        self.heads, self.qkv, self.out = heads, nn.Linear(width, 3 * width), nn.Linear(width, width)
-
-    def forward(self, x, mask=None):
-        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).unbind(2)                 # (B, N, heads, d) each
-        scores = torch.einsum("bnhd,bmhd->bhnm", q, k) / q.shape[3] ** 0.5
-        if mask is not None:
-            scores = scores + torch.zeros_like(scores).masked_fill(~mask, -math.inf)
-        return self.out(torch.einsum("bhnm,bmhd->bnhd", scores.softmax(-1), v).flatten(2))
-
-
-class OwnResBlock(ResBlock):
-    def forward(self, x, emb):
-        h = F.silu(self.norm1(x))
-        if self.resample == "down":
-            h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
-        if self.resample == "up":
-            h, x = (y.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) for y in (h, x))
-        scale, shift = rearrange(self.time(F.silu(emb)), "b (two c) -> two b c 1 1", two=2)
-        h = self.norm2(self.conv1(h))
-        return self.conv2(F.silu(h + scale * h + shift)) + self.skip(x)
-
-
-class OwnUNet(UNet):
-    def down_and_up(self, h, emb, context=None):
-        states = [h]
-        for level in self.down:
-            for i, _ in enumerate(level.blocks):
-                states.append(level.step(i, states[-1], emb, context))
-            if level.resample:
-                states.append(level.resample(states[-1], emb))
-        h = self.middle.step(1, self.middle.step(0, states[-1], emb, context), emb, context)
-        for level in self.up:
-            for i, _ in enumerate(level.blocks):
-                h = level.step(i, torch.cat((h, states.pop()), 1), emb, context)
-            h = level.resample(h, emb) if level.resample else h
-        return h
-
-
-class OwnUpsampler(Upsampler):
-    def forward(self, x_t, t, low_res):
-        low = upsample(low_res, x_t.shape[2:])
-        answer = self.unet(torch.cat((x_t, low), dim=1), t)
-        return torch.add(low, answer, alpha=self.config.residual) if self.config.residual > 0 else answer
-
-
 RIGHT = {name: [function] for name, function in (
     ("prior_sequence", prior_sequence), ("prior_mask", prior_mask), ("prior_loss", prior_loss),
     ("centre_and_spread", centre_and_spread), ("keep_best", keep_best), ("components_needed", components_needed),
@@ -264,6 +209,5 @@ RIGHT = {name: [function] for name, function in (
     ("diversity_at", diversity_at), ("ddim_back", ddim_back), ("slerp_rows", slerp_rows),
     ("text_direction", text_direction), ("keep_components", keep_components), ("colours_swapped", colours_swapped),
     ("unpack_qkv", unpack_qkv), ("relative_rms", relative_rms), ("prior_positions", prior_positions),
-    ("fastest_mode", fastest_mode), ("MyAttention", OwnAttention), ("MyResBlock", OwnResBlock), ("MyUNet", OwnUNet),
-    ("MyUpsampler", OwnUpsampler),
+    ("fastest_mode", fastest_mode),
 )}  # fmt: skip

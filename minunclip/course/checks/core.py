@@ -106,7 +106,8 @@ class Check:
             return Verdict("right", f"{self.name}: right, on all {len(faults)} inputs.")
         number = wrong[0]
         head = f"{self.name}: not right yet. {len(faults) - len(wrong)} of {len(faults)} inputs are right; input"
-        given = [f"  {name} = {told(value)}" for name, value in zip(self.parameters, self.cases()[number], strict=False)]
+        case = zip(self.parameters, self.cases()[number], strict=False)
+        given = [f"  {name} = {told(value)}" for name, value in case]
         hint = self._hint(answers, expected, wrong)
         return Verdict("wrong", "\n".join([f"{head} {number + 1} is not:", *given, *faults[number], *hint]), *hint)
 

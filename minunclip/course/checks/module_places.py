@@ -99,5 +99,5 @@ MODULE_PLACES = {
     "MyUpsampler": Place(Upsampler, "forward", method("forward"), trial=an_upsampler,
                          does="every upsampler is called its way"),
     "write_sentence": Place(ARPrior, "stream", stream, "the autoregressive prior writes its sentences with it",
-                            lambda: [(Follows(64), torch.arange(64, 72), uniform(8, 82, seed=1), 1.0)]),
+                            lambda: [(Follows(64), torch.arange(64, 72), uniform(8, 82, seed=1), 1.0)], seconds=2.0),
 }  # fmt: skip

@@ -166,7 +166,8 @@ def weight_gradients(check: ModuleCheck, cls: type[nn.Module], arguments: tuple,
     """Of a sum over a module's answer, by the name of each weight; zeros where there is none."""
     with torch.enable_grad():
         module = check.built(cls, arguments).requires_grad_()
-        (module(*inputs) ** 2).sum().backward()
+        if (total := (module(*inputs) ** 2).sum()).requires_grad:
+            total.backward()
     named = sorted(module.named_parameters())
     return [torch.zeros_like(p) if p.grad is None else p.grad for _, p in named]
 

@@ -32,6 +32,7 @@ class Place:
     does: str                               # what it is for, in words: "it noises every example of a training"
     sizes: Cases = list                     # the exercise's arguments in the size and kind in which they will come
     trains: bool = False                    # gradients go through it
+    seconds: float = 0.05                   # a call may take
     trial: Callable[[], list[Tensor]] | None = None    # what some network of the library answers, by way of this place
 
     @property
@@ -210,14 +211,14 @@ FUNCTION_PLACES = {
     "learned_variance": Place(Diffusion, "log_variance", log_variance, "a decoder's noise is as large as it says",
                               lambda: [variances()], trains=True),
     "prior_loss": Place(DiffusionPrior, "loss", prior_loss, "it is the loss of every diffusion prior that is trained",
-                        lambda: [(whole, normal(*EMBEDDINGS), torch.arange(256) * 3, normal(*EMBEDDINGS, seed=1), TABLE)],
+                        lambda: [(whole, z := normal(*EMBEDDINGS), torch.arange(256) * 3, z.flip(0), TABLE)],
                         trains=True),
     "centre_and_spread": Place(whitening, "centre_and_spread", direct, "every whitening is measured with it",
-                               lambda: [(normal(4096, 128), 0.02)]),
+                               lambda: [(normal(4096, 128), 0.02)], seconds=1.0),
     "keep_best": Place(unclip, "best_of", direct, "the cascade keeps the better of its candidates with it",
-                       lambda: [(normal(32, 128), normal(16, 128, seed=1), 2)]),
+                       lambda: [(normal(32, 128), normal(16, 128, seed=1), 2)], seconds=1.0),
     "components_needed": Place(PCA, "components_for", components_for, "the library counts components with it",
-                               lambda: [(torch.linspace(2, 0, 128) ** 4, 0.99)]),
+                               lambda: [(torch.linspace(2, 0, 128) ** 4, 0.99)], seconds=1.0),
     "to_buckets": Place(ARPrior, "quantise", quantise, "the autoregressive prior reads embeddings through it",
                         lambda: [(normal(*EMBEDDINGS), -2 * torch.ones(128), 2 * torch.ones(128), BUCKETS)]),
     "next_token_loss": Place(ar_prior, "next_token_loss", direct, "it is the loss of every autoregressive prior",
@@ -226,9 +227,11 @@ FUNCTION_PLACES = {
     "pick_bucket": Place(ar_prior, "pick", pick, "the autoregressive prior picks every token with it",
                          lambda: [(normal(64, BUCKETS), torch.arange(64) / 64, t) for t in (0, 0.7, 1.0)]),
     "fold_whitening": Place(Whitening, "fold_into", fold_into, "trainings end with it: the whitening goes into a layer",
-                            lambda: [(normal(256, 128), normal(256), normal(128, seed=1), 1 + normal(128).abs())]),
-    "slerp_rows": Place(manipulations, "slerp", slerp, "interpolations and text diffs turn embeddings and noise with it",
-                        lambda: [(*two(EMBEDDINGS), 0.3), (normal(4, 3072), normal(4, 3072, seed=1), 0.5)]),
+                            lambda: [(normal(256, 128), normal(256), normal(128, seed=1), 1 + normal(128).abs())],
+                            seconds=1.0),
+    "slerp_rows": Place(manipulations, "slerp", slerp, "interpolations and text diffs turn z_i and x_T with it",
+                        lambda: [(*two(EMBEDDINGS), 0.3), (normal(4, 3072), normal(4, 3072, seed=1), 0.5)],
+                        seconds=1.0),
     "text_direction": Place(manipulations, "difference", direction, "text diffs turn towards what it says",
                             lambda: [two(EMBEDDINGS)]),
 }  # fmt: skip

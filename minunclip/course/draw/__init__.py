@@ -15,8 +15,8 @@ from .upsampler import crops
 
 ALL = (
     cascade, facts, attention, vision_transformer, contrastive_matrix, diffusion, targets, sampling_step, guidance,
-    average_weights, modality_gap, prior_sequence, better_of_two, ar_sentence, u_net, u_net_released, res_block, two_ways,
-    learned_variance, crops, bipartite_latent, variations, text_diff,
+    average_weights, modality_gap, prior_sequence, better_of_two, ar_sentence, u_net, u_net_released, res_block,
+    two_ways, learned_variance, crops, bipartite_latent, variations, text_diff,
 )  # fmt: skip
 
 __all__ = ["ALL", "Drawing", *(function.__name__ for function in ALL)]

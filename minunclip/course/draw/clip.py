@@ -14,9 +14,9 @@ WORDS, SCORES = ("big", "red", "heart"), (0.4, 2.2, 1.0)                    # as
 def attention() -> Drawing:
     """Attention for one word: scores of its query with all keys, softmax, the mixture of the values."""
     s = Sheet("attention", 880, 318, title="Attention, for one word", alt=(
-        "Attention for the word heart. Its query is compared with the keys of big, red and heart: each score is q dot k "
-        "over the square root of d. A softmax turns the scores into weights that sum to 1, and the answer is the sum of "
-        "the values, each times its weight. Red, with the largest score, counts most."))
+        "Attention for the word heart. Its query is compared with the keys of big, red and heart: each score is q "
+        "dot k over the square root of d. A softmax turns the scores into weights that sum to 1, and the answer is "
+        "the sum of the values, each times its weight. Red, with the largest score, counts most."))
     weights = [math.exp(score) / sum(map(math.exp, SCORES)) for score in SCORES]
     for x, head in ((66, "words"), (178, "keys"), (336, "scores"), (519, "weights"), (656, "values")):
         s.text(x, 32, head, kind="soft", size=13)
@@ -47,9 +47,10 @@ def vision_transformer() -> Drawing:
     c = ClipRecipe.config
     count, across = (c.image_size // c.patch) ** 2, c.image_size // c.patch
     s = Sheet("vision_transformer", 880, 330, title="The Vision Transformer", alt=(
-        f"CLIP's image encoder. A picture of {c.image_size} pixels is cut into {across} by {across} patches. Convolutions "
-        f"make a vector of width {c.image_width} of each patch. A class token joins these {count}, positions are added, and "
-        f"a Transformer of {c.image_layers} layers lets all see all. What it makes of the class token is projected to z_i."))
+        f"CLIP's image encoder. A picture of {c.image_size} pixels is cut into {across} by {across} patches. "
+        f"Convolutions make a vector of width {c.image_width} of each patch. A class token joins these {count}, "
+        f"positions are added, and a Transformer of {c.image_layers} layers lets all see all. What it makes of the "
+        "class token is projected to z_i."))
     s.picture(24, 110, 136, scene(side=32))
     for i in range(1, across):
         at = 136 * i / across

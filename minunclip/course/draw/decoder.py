@@ -72,8 +72,9 @@ def u_net_released() -> Drawing:
 def res_block() -> Drawing:
     """A ResBlock with FiLM."""
     s = Sheet("res_block", 880, 268, title="A ResBlock", alt=(
-        "A ResBlock: GroupNorm, SiLU and a convolution, then GroupNorm, FiLM, SiLU and a convolution. The time embedding "
-        "gives FiLM a scale s and a shift b for each channel: h times one plus s, plus b. What came in is added at the end."))
+        "A ResBlock: GroupNorm, SiLU and a convolution, then GroupNorm, FiLM, SiLU and a convolution. The time "
+        "embedding gives FiLM a scale s and a shift b for each channel: h times one plus s, plus b. What came in "
+        "is added at the end."))
     x, y = 66.0, 118.0
     s.text(30, y + 6, "*x*", kind="image", bold=True)
     s.arrow((42, y), (x, y), kind="image")
@@ -99,9 +100,9 @@ def two_ways() -> Drawing:
     """How z_i gets into the decoder: into the time embedding, and as tokens beside the caption's."""
     c = DecoderRecipe.config
     s = Sheet("two_ways", 880, 316, title="The two ways of z_i into the decoder", alt=(
-        "The image embedding z_i enters the decoder twice. First, a linear layer makes a vector of it that is added to "
-        f"the time embedding, which every ResBlock reads. Second, a linear layer makes {c.extra_tokens} extra tokens of it, "
-        "which stand beside the caption's tokens as context for the attention."))
+        "The image embedding z_i enters the decoder twice. First, a linear layer makes a vector of it that is "
+        f"added to the time embedding, which every ResBlock reads. Second, a linear layer makes {c.extra_tokens} "
+        "extra tokens of it, which stand beside the caption's tokens as context for the attention."))
     s.box(24, 128, 72, 46, kind="image", words="z_i", bold=True)
     s.arrow((60, 128), (60, 84), (128, 84), kind="image")
     s.arrow((60, 174), (60, 232), (128, 232), kind="image")
@@ -142,9 +143,9 @@ def learned_variance() -> Drawing:
     low, high = ([math.log10(max(float(v), 1e-9)) for v in values.flatten()]
                  for values in diffusion.step_variances(t, t_prev, torch.zeros(24, 1)))  # fmt: skip
     s = Sheet("learned_variance", 880, 316, title="The learned variance", alt=(
-        "Two curves over the timestep: beta tilde, the least noise that a step of 25 may add, and beta, the most. They "
-        "agree at large t and part at small t. The network chooses between them: v = 0 gives beta tilde, v = 1 beta, and "
-        "their logarithms are mixed."))
+        "Two curves over the timestep: beta tilde, the least noise that a step of 25 may add, and beta, the most. "
+        "They agree at large t and part at small t. The network chooses between them: v = 0 gives beta tilde, v = "
+        "1 beta, and their logarithms are mixed."))
 
     def place(i: int, value: float) -> tuple[float, float]:
         return 70 + 430 * float(t[i]) / 999, 52 - 48 * value

@@ -33,9 +33,9 @@ def diffusion() -> Drawing:
 def targets() -> Drawing:
     """What a network may predict: eps, x_0 or v, on a quarter circle."""
     s = Sheet("targets", 880, 330, title="eps, x_0 and v", alt=(
-        "A quarter circle with x_0 to the right and the noise eps upward. x_t lies on it at an angle that grows with t: "
-        "root alpha-bar along x_0, root of one minus alpha-bar along eps. v stands at right angles to x_t. Knowing x_t "
-        "and any one of eps, x_0 and v, one can compute the others."))
+        "A quarter circle with x_0 to the right and the noise eps upward. x_t lies on it at an angle that grows "
+        "with t: root alpha-bar along x_0, root of one minus alpha-bar along eps. v stands at right angles to x_t. "
+        "Knowing x_t and any one of eps, x_0 and v, one can compute the others."))
     ox, oy, r, angle = 190.0, 272.0, 210.0, math.radians(42)
     cos, sin = math.cos(angle), math.sin(angle)
     s.shape(f"M{ox + r} {oy}A{r} {r} 0 0 0 {ox} {oy - r}", kind="soft", filled=False)

@@ -15,8 +15,9 @@ from .sheet import Drawing, Sheet
 def bipartite_latent() -> Drawing:
     """A picture as (z_i, x_T): CLIP's half, and what DDIM inversion finds for the rest."""
     s = Sheet("bipartite_latent", 880, 296, title="A picture in two halves", alt=(
-        "A picture is written as two halves. CLIP's image encoder gives z_i, what CLIP sees. DDIM run backward with the "
-        "decoder, given z_i, finds x_T, all the rest. The decoder, from both, draws the same picture again."))
+        "A picture is written as two halves. CLIP's image encoder gives z_i, what CLIP sees. DDIM run backward "
+        "with the decoder, given z_i, finds x_T, all the rest. The decoder, from both, draws the same picture "
+        "again."))
     s.picture(24, 94, 108, scene(side=48), kind="image")
     s.arrow((132, 118), (180, 76), kind="image")
     s.box(182, 48, 150, 52, words="CLIP\nimage encoder", size=14)
@@ -41,8 +42,8 @@ def bipartite_latent() -> Drawing:
 def variations() -> Drawing:
     """Variations of a picture: z_i stays, the noise is new."""
     s = Sheet("variations", 880, 250, title="Variations", alt=(
-        "One z_i and fresh noise, several times: the decoder draws pictures with the same facts, a red heart above a blue "
-        "fish on a meadow, but with other places, turns and clouds."))
+        "One z_i and fresh noise, several times: the decoder draws pictures with the same facts, a red heart above "
+        "a blue fish on a meadow, but with other places, turns and clouds."))
     s.picture(24, 72, 96, scene(side=48), kind="image")
     s.arrow((120, 120), (152, 120), kind="image")
     s.box(154, 98, 56, 44, kind="image", words="z_i", bold=True)
@@ -61,8 +62,9 @@ def variations() -> Drawing:
 def text_diff() -> Drawing:
     """A text diff: z_i turned on the sphere towards the difference of two captions."""
     s = Sheet("text_diff", 880, 330, title="A text diff is a rotation", alt=(
-        "On the sphere of directions z_i is turned towards z_d, the normalised difference of the new caption's embedding "
-        "and the old one's. theta = 0 is the picture itself; the paper goes to theta between 0.25 and 0.5 of the angle."))
+        "On the sphere of directions z_i is turned towards z_d, the normalised difference of the new caption's "
+        "embedding and the old one's. theta = 0 is the picture itself; the paper goes to theta between 0.25 and "
+        "0.5 of the angle."))
     cx, cy, r, begin, end = 190.0, 280.0, 226.0, 16.0, 104.0
 
     def at(theta: float, length: float = 1) -> tuple[float, float]:

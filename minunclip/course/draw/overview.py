@@ -10,9 +10,10 @@ from .sheet import Drawing, Sheet
 def cascade() -> Drawing:
     """The cascade: caption, CLIP, prior, decoder and two upsamplers, with the sizes of the toy world's networks."""
     s = Sheet("cascade", 880, 404, title="The cascade of unCLIP", alt=(
-        "The cascade of unCLIP. Above: a caption goes through CLIP's text encoder to z_t and tokens, and the prior makes "
-        "the image embedding z_i of them; in training z_i comes from a picture through CLIP's image encoder. Below: the "
-        "decoder draws a small picture from z_i and the caption, and two upsamplers enlarge it fourfold each."))
+        "The cascade of unCLIP. Above: a caption goes through CLIP's text encoder to z_t and tokens, and the prior "
+        "makes the image embedding z_i of them; in training z_i comes from a picture through CLIP's image encoder. "
+        "Below: the decoder draws a small picture from z_i and the caption, and two upsamplers enlarge it fourfold "
+        "each."))
     clip, sides = ClipRecipe.config, [DecoderRecipe.config.size, *(UpsamplerRecipe(i).config.size for i in (1, 2))]
     words_to_z(s, clip)
     z_to_picture(s, sides)
@@ -59,9 +60,9 @@ def z_to_picture(s: Sheet, sides: list[int]) -> None:
 def facts() -> Drawing:
     """Who decides what in a picture: the caption, z_i, x_T."""
     s = Sheet("facts", 880, 296, title="Facts and nuisance", alt=(
-        "Three columns. The caption states some facts: kinds, colours, sizes. The image embedding z_i holds those and "
-        "the facts that the caption leaves open: background, style, relation. The noise x_T decides the nuisance, which "
-        "no caption names: exact places, turns, tints, clouds."))
+        "Three columns. The caption states some facts: kinds, colours, sizes. The image embedding z_i holds those "
+        "and the facts that the caption leaves open: background, style, relation. The noise x_T decides the "
+        "nuisance, which no caption names: exact places, turns, tints, clouds."))
     columns = [
         (24, "text", "the caption states", ["kind: heart, fish", "colour: red, blue", "size: big, small"]),
         (312, "image", "z_i adds", ["relation: one above the other", "background: a meadow", "style: flat"]),

@@ -15,10 +15,10 @@ SEQUENCE = [("big", "text"), ("red", "text"), ("heart", "text"), ("pad", "soft")
 def prior_sequence() -> Drawing:
     """The diffusion prior's sequence, its causal mask, and the prefix that is read once."""
     s = Sheet("prior_sequence", 880, 330, title="What the diffusion prior reads", alt=(
-        "The diffusion prior's sequence: caption tokens and padding, z_t, the timestep t, the noised image embedding x_t "
-        "and a learned query. A causal Transformer reads it; what it makes of the query is the estimate of the clean z_i. "
-        "Caption and z_t are read once and kept, the last three at every step. The mask lets each token see itself and "
-        "those before it, but no padding."))
+        "The diffusion prior's sequence: caption tokens and padding, z_t, the timestep t, the noised image "
+        "embedding x_t and a learned query. A causal Transformer reads it; what it makes of the query is the "
+        "estimate of the clean z_i. Caption and z_t are read once and kept, the last three at every step. The mask "
+        "lets each token see itself and those before it, but no padding."))
     for i, (word, kind) in enumerate(SEQUENCE):
         x = 24 + 70 * i
         s.box(x, 190, 62, 40, kind=kind, words=word, dash=word == "pad", size=14)
@@ -51,9 +51,9 @@ def mask(s: Sheet, left: float, top: float, cell: float = 22) -> None:
 def modality_gap() -> Drawing:
     """The gap between captions' embeddings and pictures', and the prior that bridges it."""
     s = Sheet("modality_gap", 880, 316, title="The gap between z_t and z_i", alt=(
-        "A sphere of directions. Captions' embeddings z_t lie in one region, pictures' embeddings z_i in another. CLIP "
-        "only asks that a pair be more alike than strangers, not that it coincide. The decoder has learnt from z_i alone; "
-        "the prior leads from the one region to the other."))
+        "A sphere of directions. Captions' embeddings z_t lie in one region, pictures' embeddings z_i in another. "
+        "CLIP only asks that a pair be more alike than strangers, not that it coincide. The decoder has learnt "
+        "from z_i alone; the prior leads from the one region to the other."))
     cx, cy, radius, rng = 200.0, 160.0, 128.0, random.Random(5)
     s.circle(cx, cy, radius, kind="soft")
     ends = {}
@@ -84,8 +84,8 @@ def modality_gap() -> Drawing:
 def better_of_two() -> Drawing:
     """Two samples of the prior, of which the one closer to z_t is kept."""
     s = Sheet("better_of_two", 880, 236, title="The better of two", alt=(
-        "The prior draws two image embeddings for one caption, from two lumps of noise. Each is compared with z_t by the "
-        "dot product of directions, and the one with the larger product goes to the decoder."))
+        "The prior draws two image embeddings for one caption, from two lumps of noise. Each is compared with z_t "
+        "by the dot product of directions, and the one with the larger product goes to the decoder."))
     s.box(24, 96, 110, 44, kind="text", words="caption, z_t", size=14)
     for y, i, score, kind in ((44, 1, "0.41", "soft"), (148, 2, "0.57", "good")):
         s.arrow((134, 118), (222, y + 22), kind="text")
@@ -106,9 +106,10 @@ def ar_sentence() -> Drawing:
     """The autoregressive prior: an embedding as a row of tokens, each predicted from those before it."""
     width = ClipRecipe.config.embed_width
     s = Sheet("ar_sentence", 880, 376, title="An embedding as a sentence", alt=(
-        "The autoregressive prior. Above: z_i is turned to its principal components, the most telling first, and each is "
-        "put into one of some buckets, so that z_i becomes a row of tokens. Below: a causal Transformer reads the caption, "
-        "z_t, a token for the dot product of z_i and z_t, and the components so far, and predicts the next component."))
+        "The autoregressive prior. Above: z_i is turned to its principal components, the most telling first, and "
+        "each is put into one of some buckets, so that z_i becomes a row of tokens. Below: a causal Transformer "
+        "reads the caption, z_t, a token for the dot product of z_i and z_t, and the components so far, and "
+        "predicts the next component."))
     s.text(24, 30, "z_i becomes a row of tokens", kind="soft", size=13, anchor="start")
     s.box(24, 50, 132, 46, kind="image", words="z_i", note=f"{width} numbers", bold=True)
     s.arrow((156, 73), (204, 73), kind="image")

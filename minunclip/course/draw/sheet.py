@@ -79,8 +79,8 @@ class Sheet:
         """
         self.used.add(kind)
         line = " dash" if dash else ""
-        self.parts.append(f'<rect class="s f-{kind} s-{kind}{line}" x="{number(x)}" y="{number(y)}" width="{number(w)}" '
-                          f'height="{number(h)}" rx="{number(radius)}"/>')  # fmt: skip
+        self.parts.append(f'<rect class="s f-{kind} s-{kind}{line}" x="{number(x)}" y="{number(y)}" '
+                          f'width="{number(w)}" height="{number(h)}" rx="{number(radius)}"/>')  # fmt: skip
         lines = [(part, size, bold) for part in words.split("\n") if part] + [
             (part, 12.5, False) for part in note.split("\n") if part]  # fmt: skip
         heights = [1.22 * each for _, each, _ in lines]
@@ -99,7 +99,9 @@ class Sheet:
         if words:
             self.text(x + 12, y + 20, words, kind=kind, size=13, anchor="start")
 
-    def circle(self, x: float, y: float, radius: float, *, kind: str = "net", dot: bool = False, words: str = "") -> None:
+    def circle(
+        self, x: float, y: float, radius: float, *, kind: str = "net", dot: bool = False, words: str = ""
+    ) -> None:
         """A circle, or a dot in the colour of the kind's lines, with words in its middle."""
         self.used.add(kind)
         look = f"a-{kind}" if dot else f"s f-{kind} s-{kind}"
@@ -128,7 +130,8 @@ class Sheet:
     ) -> None:  # fmt: skip
         """Words with their baseline at y; anchor "start", "middle" or "end" is at x. Several lines are spaced evenly.
 
-        *w* is italic, and z_i and x_{t-1} are letters with a subscript. Raises ValueError for words that leave the sheet.
+        *w* is italic, and z_i and x_{t-1} are letters with a subscript. Raises ValueError for words that leave the
+        sheet.
         """
         self.used.add(kind)
         for i, line in enumerate(words.split("\n")):

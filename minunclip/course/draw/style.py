@@ -28,7 +28,8 @@ def style_sheet(used: set[str]) -> str:
     def rules(page: int) -> str:
         colours = {kind: KINDS[kind][page] for kind in KINDS if kind in used or kind == "plain"}
         return f".d .paper{{fill:{KINDS['plain'][page][0]}}}" + "".join(
-            f".d .f-{kind}{{fill:{fill}}}.d .s-{kind}{{stroke:{line}}}.d .a-{kind}{{fill:{line}}}.d .t-{kind}{{fill:{ink}}}"
+            f".d .f-{kind}{{fill:{fill}}}.d .s-{kind}{{stroke:{line}}}"
+            f".d .a-{kind}{{fill:{line}}}.d .t-{kind}{{fill:{ink}}}"
             for kind, (fill, line, ink) in colours.items())  # fmt: skip
 
     return f"{LOOK}{rules(0)}@media (prefers-color-scheme:dark){{{rules(1)}}}"

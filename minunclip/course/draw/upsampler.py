@@ -13,9 +13,9 @@ def crops() -> Drawing:
     factor, crop = recipe.side // recipe.low, recipe.crop
     s = Sheet("crops", 880, 400, title="Training on crops, drawing whole pictures", alt=(
         f"Training: the same square is cut from a picture of {recipe.side} pixels and from its small version of "
-        f"{recipe.low}. The large crop is noised to x_t. The small crop is spoiled a little, by a blur, and enlarged "
-        f"{factor} times. Both go into the U-Net, which answers with the clean crop. Drawing: the same network takes the "
-        "whole small picture, as it has only convolutions."))
+        f"{recipe.low}. The large crop is noised to x_t. The small crop is spoiled a little, by a blur, and "
+        f"enlarged {factor} times. Both go into the U-Net, which answers with the clean crop. Drawing: the same "
+        "network takes the whole small picture, as it has only convolutions."))
     s.frame(14, 12, 852, 252, words="training, on crops")
     large, small, share = 132.0, 56.0, crop / recipe.low
     s.picture(34, 56, large, scene(side=64), kind="image")

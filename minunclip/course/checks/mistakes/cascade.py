@@ -49,7 +49,8 @@ INTERVAL = {
         float(values.mean() - (off := 1.96 * values.std() / len(values) ** 0.5)), float(values.mean() + off)),
     "these are quantiles of the values; they should be of the redrawn means": lambda values, draws: ends(values),
     "the upper end comes first": lambda values, draws: ends(means(values, draws))[::-1],
-    "these are the smallest and the largest mean; 95% lie closer": lambda values, draws: ends(means(values, draws), 0, 1),
+    "these are the smallest and the largest mean; 95% lie closer": lambda values, draws:
+        ends(means(values, draws), 0, 1),
     "medians are redrawn; it should be means": lambda values, draws: ends([np.median(values[rows]) for rows in draws]),
     "all draws are put into one; take the mean of each": lambda values, draws: ends(values[np.concatenate(draws)]),
     "the interval is given as what is added to the mean; return its ends": lambda values, draws:
@@ -57,7 +58,8 @@ INTERVAL = {
     "2.5% below and everything above: the upper end is at 97.5%": lambda values, draws:
         ends(means(values, draws), 0.025, 1.0),
     "this is the middle half; 95% are asked for": lambda values, draws: ends(means(values, draws), 0.25, 0.75),
-    "the sums of the draws; it should be their means": lambda values, draws: ends([values[rows].sum() for rows in draws]),
+    "the sums of the draws; it should be their means": lambda values, draws:
+        ends([values[rows].sum() for rows in draws]),
 }  # fmt: skip
 
 

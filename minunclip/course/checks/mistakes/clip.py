@@ -135,7 +135,8 @@ ZERO_SHOT = {
     "these are all cosines; which is the largest of each row?": cosines,
     "these are probabilities; which class is the likeliest of each row?": lambda z_i, z_t:
         cosines(z_i, z_t).softmax(dim=1),
-    "only z_t is normalised, and dim is the wrong one": lambda z_i, z_t: (z_i @ F.normalize(z_t, dim=0).T).argmax(dim=1),
+    "only z_t is normalised, and dim is the wrong one": lambda z_i, z_t:
+        (z_i @ F.normalize(z_t, dim=0).T).argmax(dim=1),
     "the nearest by distance: a long embedding is far from everything, so normalise first": lambda z_i, z_t:
         torch.cdist(z_i, z_t).argmin(dim=1),
     "normalised over the batch, dim=0; each embedding is a row, dim=-1": lambda z_i, z_t:

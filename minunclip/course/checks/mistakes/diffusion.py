@@ -130,8 +130,8 @@ POSTERIOR_MEAN = {
 }  # fmt: skip
 
 GUIDE = {
-    "it starts from the prediction with the caption, so w is one too large; start from the one without": lambda uncond, cond, w:
-        cond + w * (cond - uncond),
+    "it starts from the prediction with the caption, so w is one too large; start from the one without":
+        lambda uncond, cond, w: cond + w * (cond - uncond),
     "it goes away from the caption: the difference is the wrong way round": lambda uncond, cond, w:
         uncond + w * (uncond - cond),
     "a mean lies between the two; guidance goes beyond": lambda uncond, cond, w: (uncond + w * cond) / (1 + w),

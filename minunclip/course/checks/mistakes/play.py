@@ -66,7 +66,8 @@ SLERP = {
         arc(a, b, theta, (unit(a) * unit(b)).sum(dim=1, keepdim=True).clamp(-1, 1).arccos()),
     "it goes from b to a: theta = 0 is a": lambda a, b, theta:
         arc(unit(b), unit(a), theta) * between(b, a, theta),
-    "it keeps the length of a; it should end with that of b": lambda a, b, theta: arc(unit(a), unit(b), theta) * long(a),
+    "it keeps the length of a; it should end with that of b": lambda a, b, theta:
+        arc(unit(a), unit(b), theta) * long(a),
     "one angle for all rows; each has its own": lambda a, b, theta: arc(
         unit(a), unit(b), theta, torch.cosine_similarity(a.flatten(), b.flatten(), dim=0).arccos())
         * between(a, b, theta),

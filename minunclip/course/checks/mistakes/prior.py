@@ -66,7 +66,8 @@ MASK = {
     "the four new tokens see everything, also what comes after them": lambda text_mask:
         (triangle(text_mask) | (torch.arange(text_mask.shape[1] + 4) >= text_mask.shape[1])[:, None])
         & there(text_mask)[:, None],
-    "one axis too many: (B, L + 4, L + 4)": lambda text_mask: (triangle(text_mask) & there(text_mask)[:, None])[:, None],
+    "one axis too many: (B, L + 4, L + 4)": lambda text_mask:
+        (triangle(text_mask) & there(text_mask)[:, None])[:, None],
     "this is the caption's part; four more tokens follow": lambda text_mask:
         triangle(text_mask)[:-4, :-4] & text_mask[:, None],
 }  # fmt: skip

@@ -69,13 +69,15 @@ EFFECTIVE = {
     "this is one over the chance that two are alike, another measure; exp of the entropy is asked for":
         lambda counts: 1 / sum((n / sum(counts)) ** 2 for n in counts),
     "the minus is missing": lambda counts: math.exp(-entropy(counts)),
-    "counts are taken for shares: divide by their sum": lambda counts: math.exp(-sum(n * math.log(n) for n in counts if n)),
+    "counts are taken for shares: divide by their sum": lambda counts:
+        math.exp(-sum(n * math.log(n) for n in counts if n)),
     "this is the length of the list, kinds that never came included": lambda counts: len(counts),
     "the entropy is in bits, and exp wants nats: the natural logarithm": lambda counts:
         math.exp(entropy(counts) / math.log(2)),
     "the logarithms are not weighted by their shares": lambda counts:
         math.exp(-sum(math.log(n / sum(counts)) for n in counts if n)),
-    "this is the mean of the entropy over the kinds; it is a sum": lambda counts: math.exp(entropy(counts) / len(counts)),
+    "this is the mean of the entropy over the kinds; it is a sum": lambda counts:
+        math.exp(entropy(counts) / len(counts)),
 }  # fmt: skip
 
 

@@ -25,7 +25,6 @@ from .modules import ModuleCheck, weight_gradients
 from .places import FUNCTION_PLACES, Place
 
 PLACES = FUNCTION_PLACES | MODULE_PLACES
-SLOW = 0.05                                 # seconds that a call may take in a training
 YOURS: dict[str, object] = {}               # what the learner has written, by exercise
 HELD: dict[str, object] = {}                # what the library had in its place, where an answer stands there
 
@@ -34,13 +33,13 @@ def mine(function: Callable) -> Callable:
     """Check an answer to an exercise, print the verdict, and return what the notebook goes on with: it, or ours.
 
     function: the learner's, or for a module their class; it has the name of the exercise
-    A right one also takes its place in the library, see `places`, unless it would spoil it: if it changes its arguments,
-    lets no gradient through where one is needed, or is far slower than a training can bear. Raises ValueError for a
-    name that is no exercise's.
+    A right one also takes its place in the library, see `places`, unless it would spoil it: if it changes its
+    arguments, lets no gradient through where one is needed, or is far slower than a training can bear. Raises
+    ValueError for a name that is no exercise's.
     """
     name = getattr(function, "__name__", type(function).__name__)
     if name not in CHECKS:
-        raise ValueError(f"mine: no exercise is called {name!r}: hand over the function with the name that it has above")
+        raise ValueError(f"mine: no exercise is called {name!r}: hand over the function as the cell above names it")
     check = CHECKS[name]
     function = function.function if isinstance(function, Yours) else function           # handed in before
     restore(name)
@@ -175,9 +174,9 @@ def wrong_at_size(check: Check, place: Place, function: Callable) -> str:
         try:
             answer = function(*used)
         except Exception as error:                                          # it is a stranger's
-            return f"stops with {type(error).__name__} on the larger inputs of a training"
-        if not same(answer, check.reference(*kept), max(check.tolerance, 1e-4)):
-            return "is wrong on the larger inputs of a training"
+            return f"stops with {type(error).__name__} on the inputs that the library has"
+        if found := difference(answer, check.reference(*kept), max(check.tolerance, 1e-4)):
+            return f"is wrong on the inputs that the library has ({found})"
     return ""
 
 
@@ -206,9 +205,9 @@ def is_real(value) -> bool:
 
 def slow(check: Check, place: Place, function: Callable) -> str:
     took = min(seconds(function, arguments) for arguments in place.sizes() for _ in range(3))
-    if took <= SLOW:
+    if took <= place.seconds:
         return ""
-    return f"takes {took:.2f} seconds a call, and a training calls it thousands of times: try it without the loop"
+    return f"takes {took:.2f} seconds a call, and the library calls it very often: try it without the loop"
 
 
 def seconds(function: Callable, arguments: tuple) -> float:
