@@ -152,7 +152,7 @@ class ARPrior(Prior):
         tokens = self.tokens(z_i, text.embed if z_t is None else z_t)
         seen = tokens[:, :-1] if hidden is None else tokens[:, :-1].masked_fill(hidden, -1)
         logits = self(seen, text)                                                       # (B, K, buckets)
-        return F.cross_entropy(logits.transpose(1, 2).float(), tokens[:, 1:], reduction="none").mean(dim=1)
+        return next_token_loss(logits.float(), tokens)
 
     # -- sampling --------------------------------------------------------------------------------------------
 
@@ -183,10 +183,10 @@ class ARPrior(Prior):
             raise ValueError("guidance compares with the empty caption: pass empty=clip.encode_text([''])")
         if temperature < 0 or not 0 <= dot_from < 1:
             raise ValueError(f"temperature {temperature}, dot_from {dot_from}: choose 0 or more, and 0 to below 1")
-        u = self._uniform(noise, len(text))                                             # (B, 1 + K)
+        u = self.uniform(noise, len(text))                                             # (B, 1 + K)
         prefix = self.prefix(text if guidance == 1 else Text.cat(empty.repeat(len(text)), text))
         ids = torch.zeros(len(u), self.config.components, dtype=torch.long, device=u.device)
-        token, drawn = self._draw_dot(u[:, :1], dot_from), torch.zeros_like(ids, dtype=torch.bool)
+        token, drawn = self.draw_dot(u[:, :1], dot_from), torch.zeros_like(ids, dtype=torch.bool)
         for k in range(self.config.components):
             logits, prefix = self.read(token.repeat(1 if guidance == 1 else 2, 1), prefix, first=k)
             token = pick(guide(logits[:, -1], guidance), u[:, k + 1, None], temperature)  # (B, 1)
@@ -198,14 +198,14 @@ class ARPrior(Prior):
         """The z_i at the end of `stream`: raw, (B, D)."""
         return self.unwhiten(last(self.stream(text, noise, **options)))
 
-    def _uniform(self, noise: Iterable[Tensor], rows: int) -> Tensor:
+    def uniform(self, noise: Iterable[Tensor], rows: int) -> Tensor:
         """A normal number's own distribution function makes it uniform, so both priors take the same kind of noise."""
         normal, shape = next(iter(noise), None), (rows, 1 + self.config.components)
         if normal is None or normal.shape != shape:
             raise ValueError(f"the AR prior's noise is {None if normal is None else tuple(normal.shape)}, not {shape}")
         return torch.special.ndtr(normal.to(self.device, torch.float32))
 
-    def _draw_dot(self, u: Tensor, dot_from: float) -> Tensor:
+    def draw_dot(self, u: Tensor, dot_from: float) -> Tensor:
         """A token of the upper dot buckets, all equally likely: u (B, 1) in 0 .. 1 -> (B, 1)."""
         n = self.config.dot_buckets
         lowest = min(math.ceil(dot_from * n), n - 1)
@@ -215,6 +215,11 @@ class ARPrior(Prior):
 def dot(z_i: Tensor, z_t: Tensor) -> Tensor:
     """z_i . z_t of each pair, (B,), both of length 1: CLIP's own measure of a good fit."""
     return torch.cosine_similarity(z_i.float(), z_t.float(), dim=-1)
+
+
+def next_token_loss(logits: Tensor, tokens: Tensor) -> Tensor:
+    """The mean cross-entropy of c_1, ..., c_K in nats, (B,): logits (B, K, buckets), tokens (B, 1 + K) with the dot."""
+    return F.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none").mean(dim=1)
 
 
 def guide(logits: Tensor, guidance: float) -> Tensor:

@@ -26,7 +26,7 @@ class Exercise:
 
     @property
     def name(self) -> str:
-        """The function that the learner writes."""
+        """The function or the class that the learner writes."""
         return function_of(self.stub).name
 
 
@@ -61,16 +61,17 @@ def defects(exercise):
     """What the format asks for and the exercise has not."""
     function = function_of(exercise.stub)
     if function is None:
-        return ["the stub is not one function"]
+        return ["the stub is not one function or class"]
     found = []
     if not exercise.heading:
         found.append("no heading with title, difficulty and minutes above the stub")
     if not re.search(r"\braise NotImplementedError$", exercise.stub):
         found.append("the stub does not end with raise NotImplementedError")
-    if not all(argument.annotation for argument in function.args.args) or function.returns is None:
+    if not all(typed(method) for method in methods(function)):
         found.append("the stub has no types")
-    if exercise.check != f"checks.{function.name}({function.name})":
-        found.append(f"the cell below the stub is not checks.{function.name}({function.name})")
+    if exercise.check not in (f"checks.{function.name}({function.name})",
+                              f"{function.name} = checks.mine({function.name})"):  # fmt: skip
+        found.append(f"the cell below the stub is not {function.name} = checks.mine({function.name})")
     if len(exercise.hint) < 20:
         found.append("no folded hint below the check")
     if not exercise.solution:
@@ -81,14 +82,34 @@ def defects(exercise):
 
 
 def function_of(source):
-    """The one function that the source defines, or None."""
+    """The one function or class that the source defines, or None."""
     body = ast.parse(source).body
-    return body[0] if len(body) == 1 and isinstance(body[0], ast.FunctionDef) else None
+    return body[0] if len(body) == 1 and isinstance(body[0], ast.FunctionDef | ast.ClassDef) else None
+
+
+def methods(node):
+    """A function itself, or the methods of a class."""
+    return [node] if isinstance(node, ast.FunctionDef) else [m for m in node.body if isinstance(m, ast.FunctionDef)]
+
+
+def typed(method):
+    named = [argument for argument in method.args.args if argument.arg != "self"]
+    return all(argument.annotation for argument in named) and (method.returns or method.name == "__init__")
 
 
 def signature(source, name):
-    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == name]
-    return [ast.unparse(node.args) + ast.unparse(node.returns or ast.Constant(None)) for node in functions]
+    nodes = [node for node in ast.parse(source).body if getattr(node, "name", "") == name]
+    return [method.name + ast.unparse(method.args) + ast.unparse(method.returns or ast.Constant(None))
+            for node in nodes for method in methods(node)]  # fmt: skip
+
+
+def solved(notebook, name):
+    """The notebook with every solution in the place of its stub, as a learner has it who gets everything right."""
+    filled = {found.stub: found.solution for found in exercises(notebook, name)}
+    for cell in code(notebook):
+        if "exercise" in tags(cell):
+            cell.source = filled[cell.source]
+    return notebook
 
 
 def namespace(notebook):

@@ -97,10 +97,10 @@ def test_temperature_0_asks_the_noise_for_the_dot_only(prior, text):
 def test_the_dot_comes_from_the_top_half_of_the_training_pairs(prior):
     u = ((torch.arange(800) + 0.5) / 800)[:, None]
     for dot_from, lowest in ((0.5, 4), (0.7, 6), (0.85, 7), (0.95, 7), (0.0, 0)):
-        counts = (prior._draw_dot(u, dot_from) - TINY.buckets).flatten().bincount(minlength=8)
+        counts = (prior.draw_dot(u, dot_from) - TINY.buckets).flatten().bincount(minlength=8)
         expected = torch.where(torch.arange(8) < lowest, 0, 1 / (8 - lowest))
         torch.testing.assert_close(counts / 800, expected, rtol=0, atol=2e-3)
-    assert prior._draw_dot(torch.ones(1, 1), 0.5).item() == TINY.buckets + 7
+    assert prior.draw_dot(torch.ones(1, 1), 0.5).item() == TINY.buckets + 7
 
 
 @pytest.mark.parametrize("options, message", [
@@ -195,5 +195,5 @@ def test_the_top_half_of_the_dot_products_draws_what_fits_better(learnt, monkeyp
     """Caption 1 shows the first kind in the better half of its pairs, the second in the worse one."""
     assert shares(learnt, 1)[0] > 0.95
     torch.testing.assert_close(shares(learnt, 1, dot_from=0), torch.tensor([0.5, 0.5, 0]), rtol=0, atol=0.06)
-    monkeypatch.setattr(ARPrior, "_draw_dot", lambda prior, u, dot_from: 8 + (2 * u).long())  # the lower half
+    monkeypatch.setattr(ARPrior, "draw_dot", lambda prior, u, dot_from: 8 + (2 * u).long())  # the lower half
     assert shares(learnt, 1)[0] < 0.05

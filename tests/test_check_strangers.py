@@ -134,7 +134,7 @@ def test_rules_are_not_asked_of_what_is_huge():
     def one():
         return torch.ones(1)
 
-    assert "remember" not in one.verdict(lambda: HUGE).text
+    assert "hint" not in one.verdict(lambda: HUGE).text
 
 
 @pytest.mark.parametrize("found, right", [

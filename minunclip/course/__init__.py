@@ -1,5 +1,5 @@
-"""What the notebooks use, and nothing else: checks of exercises (`checks`), findings (`claims`), sliders
-(`widgets`).
+"""What the notebooks use, and nothing else: checks of exercises (`checks`), drawings (`draw`), findings (`claims`),
+sliders (`widgets`).
 
 May import: plots, training, evaluation, pretrained, the paper's parts, and the rooms below them.
 """

@@ -6,6 +6,11 @@ from torch import Tensor
 from .process import Denoiser
 
 
+def guide(uncond: Tensor, cond: Tensor, scale: float) -> Tensor:
+    """From the prediction without the condition to the one with it, and `scale` times as far: shaped like both."""
+    return uncond + scale * (cond - uncond)
+
+
 def guided(denoiser: Denoiser, scale: float) -> Denoiser:
     """Classifier-free guidance (Ho & Salimans 2022): uncond + scale (cond - uncond), from one doubled batch.
 
@@ -18,7 +23,7 @@ def guided(denoiser: Denoiser, scale: float) -> Denoiser:
         channels = x_t.shape[1]
         uncond, cond = denoiser(torch.cat([x_t, x_t]), torch.cat([t, t])).float().chunk(2)
         uncond, cond, variance = uncond[:, :channels], cond[:, :channels], cond[:, channels:]
-        return torch.cat([uncond + scale * (cond - uncond), variance], dim=1)  # (B, C or 2C, ...)
+        return torch.cat([guide(uncond, cond, scale), variance], dim=1)  # (B, C or 2C, ...)
 
     return guided_denoiser
 

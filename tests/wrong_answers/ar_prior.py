@@ -117,11 +117,40 @@ def inverse(p, u):
     return (p.cumsum(dim=1) < u[:, None]).sum(dim=1)
 
 
-WRONG = {
-    "components_needed": [one_too_few, share_of_the_number, above_the_largest, of_the_standard_deviations],
-    "to_buckets": [rounded, last_bucket_missing, no_ends, one_range_for_all, not_whole, cut_towards_zero],
-    "next_token_loss": [not_shifted, shifted_twice, places_as_classes, summed, mean_of_all, in_bits],
-    "one_more": [itself_unseen, nothing_kept, put_in_front, not_scaled],
-    "pick_bucket": [multiplied_by_the_temperature, temperature_of_the_probabilities, division_by_zero,
-                    always_the_likeliest, not_cumulative],
-}  # fmt: skip
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "components_needed": {
+        one_too_few: "one too few: with the components before it",
+        share_of_the_number: "this is that share of the number of",
+        above_the_largest: "this counts large components; add up the",
+        of_the_standard_deviations: "the roots of the variances are added up; it",
+    },
+    "to_buckets": {
+        rounded: "rounded; a number belongs to the bucket in",
+        last_bucket_missing: "there are only buckets - 1 of them",
+        no_ends: "numbers below and above get buckets that do",
+        one_range_for_all: "all components share one range; each has",
+        not_whole: "a bucket is a whole number: .long()",
+        cut_towards_zero: "",
+    },
+    "next_token_loss": {
+        not_shifted: "not shifted: the first logits are about",
+        shifted_twice: "shifted twice: all K logits have a token",
+        places_as_classes: "the components are taken for the classes",
+        summed: "the sum over the components; it should be",
+        mean_of_all: "this is one number; there should be one for",
+        in_bits: "every number is 1.443 times what it should",
+    },
+    "one_more": {
+        itself_unseen: "the new token does not see itself: its own",
+        nothing_kept: "the keys and values come back as they were",
+        put_in_front: "the new key and value stand in front; they",
+        not_scaled: "the scores are not divided by sqrt(d)",
+    },
+    "pick_bucket": {
+        multiplied_by_the_temperature: "multiplied by the temperature; divide by it",
+        temperature_of_the_probabilities: "the probabilities are divided by the",
+        division_by_zero: "temperature 0 divides by zero; take the",
+        always_the_likeliest: "this is always the likeliest bucket; u",
+        not_cumulative: "u is compared with each probability; it",
+    },
+}

@@ -65,9 +65,27 @@ def whole_norm(z_t, z_i):
     return z_t / z_t.norm() * z_i.square().sum(dim=1).mean().sqrt()
 
 
-WRONG = {
-    "scaled_like": [length_of_each, mean_length, not_normalised, whole_norm],
-    "bootstrap_interval": [one_sided, two_deviations, of_the_values],
-    "frechet_diagonal": [means_only, variances_not_deviations, not_squared, over_all_rows],
-    "diversity_at": [next_point, sorted_first, the_other_way],
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "scaled_like": {
+        length_of_each: "each z_t keeps its own length",
+        mean_length: "the mean of the lengths; the root of their",
+        not_normalised: "z_t is not normalised first",
+        whole_norm: "the whole batch is divided by one length",
+    },
+    "bootstrap_interval": {
+        one_sided: "5% lie below and 5% above: that leaves 90%",
+        two_deviations: "this is 1.96 standard errors to each side",
+        of_the_values: "these are quantiles of the values; they",
+    },
+    "frechet_diagonal": {
+        means_only: "only the means are compared; the spreads",
+        variances_not_deviations: "variances are compared; it should be",
+        not_squared: "the differences are not squared",
+        over_all_rows: "one mean and one spread for all axes; each",
+    },
+    "diversity_at": {
+        next_point: "this is the next point's diversity; go only",
+        sorted_first: "the points are sorted by fidelity; a curve",
+        the_other_way: "the shares are exchanged: near the next",
+    },
 }

@@ -101,10 +101,36 @@ def the_cosine_itself(z_i, z_t):
     return (F.normalize(z_i, dim=-1) @ F.normalize(z_t, dim=-1).T).amax(dim=1)
 
 
-WRONG = {
-    "attention": [not_scaled, divided_by_the_width, softmax_over_queries, the_keys_as_values, without_softmax],
-    "causal_weights": [zero_after_softmax, zero_before_softmax, looks_ahead, not_itself, over_the_rows],
-    "patchify": [cut_as_it_lies, colours_last, column_by_column],
-    "clip_loss": [pictures_for_captions_only, lengths_left_in, summed, scale_as_temperature, scale_forgotten],
-    "zero_shot_choice": [by_dot_product, a_picture_for_each_class, the_cosine_itself],
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "attention": {
+        not_scaled: "the scores are not divided by sqrt(d); d is",
+        divided_by_the_width: "the scores are divided by d; it should be",
+        softmax_over_queries: "the softmax goes over the queries; each",
+        the_keys_as_values: "what is mixed is the keys; it should be the",
+        without_softmax: "there is no softmax: the scores themselves",
+    },
+    "causal_weights": {
+        zero_after_softmax: "the weights are set to 0 after the softmax",
+        zero_before_softmax: "hidden scores are set to 0, and exp(0) is",
+        looks_ahead: "it looks ahead and hides the past: the",
+        not_itself: "a word does not see itself; row i may see",
+        over_the_rows: "the softmax goes over the rows; each row",
+    },
+    "patchify": {
+        cut_as_it_lies: "the picture is cut as it lies in memory; a",
+        colours_last: "the colours come last in each patch; they",
+        column_by_column: "the patches go column by column; in reading",
+    },
+    "clip_loss": {
+        pictures_for_captions_only: "only pictures look for their captions",
+        lengths_left_in: "the embeddings are not normalised: a cosine",
+        summed: "the sum of both losses; it should be their",
+        scale_as_temperature: "the cosines are divided by the scale",
+        scale_forgotten: "the scale is forgotten",
+    },
+    "zero_shot_choice": {
+        by_dot_product: "long embeddings win: only the direction",
+        a_picture_for_each_class: "this is a picture for each class; it should",
+        the_cosine_itself: "this is how similar the best class is",
+    },
 }

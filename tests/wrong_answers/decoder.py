@@ -140,13 +140,43 @@ def squashed(logits, beta_tilde, beta):
     return (v * beta.log() + (1 - v) * beta_tilde.log()).exp()
 
 
-WRONG = {
-    "group_norm": [over_the_batch, each_channel_alone, all_channels_together, one_number_less, variance_not_root,
-                   every_other_channel],
-    "film": [without_the_one, shift_first, shifted_before_it_is_scaled, alternating, the_first_picture_for_all,
-             not_broadcast],
-    "joint_attention": [mask_ignored, two_softmaxes, the_context_alone, the_picture_alone, values_zeroed_not_masked,
-                        the_mask_upside_down],
-    "fold_whitening": [bias_forgotten, rows_divided, old_weight_in_the_bias, multiplied, mean_added],
-    "learned_variance": [variances_mixed, logits_as_they_are, exchanged, still_the_logarithm, squashed],
-}  # fmt: skip
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "group_norm": {
+        over_the_batch: "normalised over the batch; each picture is",
+        each_channel_alone: "each channel is normalised alone; the",
+        all_channels_together: "all channels of a picture are normalised",
+        one_number_less: "the variance is divided by one number less",
+        variance_not_root: "divided by the variance; it should be by",
+        every_other_channel: "a group has every so-many-th channel; it",
+    },
+    "film": {
+        without_the_one: "the 1 is missing: a scale of 0 should",
+        shift_first: "the first half holds the scales; it is",
+        shifted_before_it_is_scaled: "the shift is added before the scaling; it",
+        alternating: "scales and shifts alternate here; the first",
+        the_first_picture_for_all: "every picture gets the first one's scale",
+        not_broadcast: "the scale is (B, C); to multiply h it must",
+    },
+    "joint_attention": {
+        mask_ignored: "the mask is not used: where it is False the",
+        two_softmaxes: "there are two softmaxes, and their answers",
+        the_context_alone: "only the context is seen; the positions of",
+        the_picture_alone: "only the picture is seen; the context is",
+        values_zeroed_not_masked: "the values of hidden tokens are zero, but",
+        the_mask_upside_down: "the mask is upside down: True means seen",
+    },
+    "fold_whitening": {
+        bias_forgotten: "the bias stays as it was; the mean must go",
+        rows_divided: "",
+        old_weight_in_the_bias: "the bias takes the old weight times the",
+        multiplied: "multiplied by std; divide by it",
+        mean_added: "the mean is added; it is taken off",
+    },
+    "learned_variance": {
+        variances_mixed: "the variances are mixed; their logarithms",
+        logits_as_they_are: "the logits are taken for the share v; -1 to",
+        exchanged: "beta and beta_tilde are exchanged: 1 is beta",
+        still_the_logarithm: "this is still the logarithm of the variance",
+        squashed: "a sigmoid makes the share here; it is",
+    },
+}

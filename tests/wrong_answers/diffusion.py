@@ -137,13 +137,46 @@ def mean_of_the_shrunk_data(x_t, data, alpha_bar):
     return alpha_bar**0.5 * weights(torch.cdist(x_t, alpha_bar**0.5 * data) ** 2, 2 * (1 - alpha_bar)) @ data
 
 
-WRONG = {
-    "q_sample": [variances_as_scales, signal_and_noise_exchanged, not_broadcast, one_t_for_all,
-                 noise_added_to_all_of_x_0],
-    "x0_from_eps": [not_scaled_up, root_forgotten, noise_added_again, all_the_noise_at_full_strength],
-    "ddim_step": [straight_to_x_0, noise_stays, noise_forgotten, x_t_taken_for_x_0],
-    "posterior_mean": [weights_exchanged, shares_that_sum_to_one, alpha_bar_for_alpha, ddim_instead],
-    "best_x0": [only_the_nearest, data_not_shrunk, scale_for_variance, the_two_forgotten, distance_not_squared,
-                softmax_over_the_batch, mean_of_the_shrunk_data],
-    "guide": [from_the_conditional, away_from_the_caption, mean_of_both, caption_scaled, clamped],
-}  # fmt: skip
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "q_sample": {
+        variances_as_scales: "alpha_bar is a variance; what multiplies",
+        signal_and_noise_exchanged: "signal and noise are exchanged",
+        not_broadcast: "alphas_bar[t] is (B,); to multiply x_0 it",
+        one_t_for_all: "every row is noised to the first row's t",
+        noise_added_to_all_of_x_0: "x_0 is not multiplied by sqrt(alpha_bar)",
+    },
+    "x0_from_eps": {
+        not_scaled_up: "the noise is gone, but what is left is",
+        root_forgotten: "two roots are missing: signal and sigma are",
+        noise_added_again: "the noise is added; it should be taken away",
+        all_the_noise_at_full_strength: "all of eps is taken away; x_t has only",
+    },
+    "ddim_step": {
+        straight_to_x_0: "this is the estimate of x_0; a step goes",
+        noise_stays: "the noise stays at the level of t; it goes",
+        noise_forgotten: "the noise of t_prev is not put back: add",
+        x_t_taken_for_x_0: "x_t is taken for x_0; first estimate x_0",
+    },
+    "posterior_mean": {
+        weights_exchanged: "the two weights are exchanged",
+        shares_that_sum_to_one: "the weights need not sum to 1: each has a",
+        alpha_bar_for_alpha: "alpha is that of the step, alpha_bar /",
+        ddim_instead: "this is DDIM's step; DDPM's mean has less",
+    },
+    "best_x0": {
+        only_the_nearest: "only the nearest point counts; all count",
+        data_not_shrunk: "the data is not shrunk: x_t lies near",
+        scale_for_variance: "a variance is asked for, 1 - alpha_bar; its",
+        the_two_forgotten: "the 2 of the normal distribution is",
+        distance_not_squared: "the distance is not squared",
+        softmax_over_the_batch: "the softmax goes over the batch; for each",
+        mean_of_the_shrunk_data: "the mean is taken of the shrunk points; it",
+    },
+    "guide": {
+        from_the_conditional: "it starts from the prediction with the",
+        away_from_the_caption: "it goes away from the caption: the",
+        mean_of_both: "a mean lies between the two; guidance goes",
+        caption_scaled: "only the prediction with the caption is",
+        clamped: "w above 1 is cut off; going beyond is the",
+    },
+}

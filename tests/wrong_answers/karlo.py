@@ -86,11 +86,31 @@ def disk_needs_nothing(sizes, working, gpu, ram):
     return "offload" if sum(sizes) <= ram and max(sizes) + working <= gpu else "disk"
 
 
-WRONG = {
-    "unpack_qkv": [one_after_another, every_third_row, rows_before_heads, every_third_row_by_head,
-                   keys_and_values_exchanged],
-    "relative_rms": [the_mean_of_the_ratios, absolute, squares_without_the_root, signs_cancel,
-                     relative_to_what_was_found],
-    "prior_positions": [no_z_t, no_query, never_cached, the_caption_at_no_cost],
-    "fastest_mode": [room_for_the_weights_only, no_look_at_the_ram, working_memory_in_ram, disk_needs_nothing],
-}  # fmt: skip
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "unpack_qkv": {
+        one_after_another: "all of q is looked for first; q, k and v of",
+        every_third_row: "every third row is taken; the rows of one",
+        rows_before_heads: "the heads come last in each matrix; all",
+        every_third_row_by_head: "the numbers are right, but they stand in",
+        keys_and_values_exchanged: "keys and values are exchanged",
+    },
+    "relative_rms": {
+        the_mean_of_the_ratios: "the mean of the ratios is huge where a",
+        absolute: "this is the error itself; divide it by the",
+        squares_without_the_root: "the root is missing",
+        signs_cancel: "errors of both signs cancel: square them",
+        relative_to_what_was_found: "relative to what was found; it should be to",
+    },
+    "prior_positions": {
+        no_z_t: "z_t is missing: it is computed once, like",
+        no_query: "one of the three that change is missing: t",
+        never_cached: "nothing is cached: the caption and z_t run",
+        the_caption_at_no_cost: "the caption costs nothing here; it must run",
+    },
+    "fastest_mode": {
+        room_for_the_weights_only: "computing takes room on the GPU besides the",
+        no_look_at_the_ram: "offload keeps all networks in RAM: is there",
+        working_memory_in_ram: "what computing takes is counted in RAM as",
+        disk_needs_nothing: "disk needs the largest network on the GPU",
+    },
+}

@@ -67,10 +67,29 @@ def all_words_there(stated, drawn):
     }
 
 
-WRONG = {
-    "ddim_back": [forward_again, mixed_up, from_a_clean_picture],
-    "slerp_rows": [straight, on_the_unit_sphere, straight_then_stretched],
-    "text_direction": [raw_difference, not_a_direction],
-    "keep_components": [mean_forgotten, last_components, first_numbers],
-    "colours_swapped": [any_colour_gone, by_place, all_words_there],
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "ddim_back": {
+        forward_again: "this goes forward, to t_prev; the way back",
+        mixed_up: "t and t_prev are exchanged: x_0 is",
+        from_a_clean_picture: "x_prev is taken for x_0; it has noise in it",
+    },
+    "slerp_rows": {
+        straight: "this is the straight line; go along the",
+        on_the_unit_sphere: "the length is 1 everywhere; it should",
+        straight_then_stretched: "the straight line, stretched to the right",
+    },
+    "text_direction": {
+        raw_difference: "the raw embeddings are subtracted, so the",
+        not_a_direction: "the difference itself is no direction yet",
+    },
+    "keep_components": {
+        mean_forgotten: "the mean is not taken off before, nor put",
+        last_components: "these are the last k components; keep the",
+        first_numbers: "the first k numbers of z_i are no",
+    },
+    "colours_swapped": {
+        any_colour_gone: "any wrong colour counts; it should be",
+        by_place: "whoever stands first does not matter",
+        all_words_there: "all words are there, but so they are in the",
+    },
 }

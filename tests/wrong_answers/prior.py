@@ -143,11 +143,43 @@ def normalised(z_i, z_t, n):
     return z_i[torch.arange(len(z_i)), F.cosine_similarity(z_i, z_t[:, None], dim=-1).argmax(dim=1)]
 
 
-WRONG = {
-    "prior_sequence": [positions_without_a_gap, time_last, query_forgotten, positions_forgotten],
-    "prior_mask": [padding_seen, ahead_seen, padding_is_blind, not_itself, caption_only],
-    "prior_loss": [compared_with_the_noise, nothing_noised, mean_of_the_batch, summed, absolute],
-    "centre_and_spread": [no_floor, floor_on_the_spread, root_forgotten, one_for_all, absolute_floor,
-                          noise_not_squared, length_without_the_mean],
-    "keep_best": [largest_dot_product, candidates_apart, the_first, the_mean, the_worst, best_of_all, normalised],
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "prior_sequence": {
+        positions_without_a_gap: "the positions go on without a gap; the four",
+        time_last: "t stands last; the order is z_t, t, the",
+        query_forgotten: "the query is missing",
+        positions_forgotten: "the positions are not added",
+    },
+    "prior_mask": {
+        padding_seen: "padding is seen; column j must be False",
+        ahead_seen: "it looks ahead: row i may see the columns 0",
+        padding_is_blind: "padding may not look, but it is still",
+        not_itself: "a token does not see itself",
+        caption_only: "the four new tokens are hidden; they are",
+    },
+    "prior_loss": {
+        compared_with_the_noise: "the answer is compared with the noise; the",
+        nothing_noised: "the network is shown x_0 itself; it should",
+        mean_of_the_batch: "this is one number; there should be one for",
+        summed: "the sum over the numbers of a row; it",
+        absolute: "the error is not squared",
+    },
+    "centre_and_spread": {
+        no_floor: "the floor is missing",
+        floor_on_the_spread: "the floor is added to the spread; add it to",
+        root_forgotten: "this is the variance; the spread is its root",
+        one_for_all: "one mean and one spread for all axes; each",
+        absolute_floor: "the floor does not depend on how long the",
+        noise_not_squared: "noise is not squared",
+        length_without_the_mean: "the length is measured from the mean; it is",
+    },
+    "keep_best": {
+        largest_dot_product: "the dot product prefers long candidates",
+        candidates_apart: "a caption's candidates stand next to each",
+        the_first: "this is the first candidate of each",
+        the_mean: "this is the mean of the candidates; keep",
+        the_worst: "this is the worst candidate of each",
+        best_of_all: "a caption may take another one's candidate",
+        normalised: "the candidate comes back normalised; keep",
+    },
 }

@@ -79,10 +79,30 @@ def probabilities_over_pictures(logits, answers):
     return -rows.sum() / max(1, len(rows))
 
 
-WRONG = {
-    "coverage": [hard_edge, inside_out, pixel_forgotten, not_cut_off],
-    "fits": [all_equal, any_will_do, size_forgotten],
-    "effective_number": [the_entropy, bits_and_nats, how_many_kinds, log_of_zero, one_over_the_chance_to_meet],
-    "question_loss": [absent_in_the_mean, nothing_over_nothing, one_loss_each, absent_as_an_index,
-                      probabilities_over_pictures],
-}  # fmt: skip
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "coverage": {
+        hard_edge: "a pixel is either inside or outside here",
+        inside_out: "inside and outside are exchanged: distances",
+        pixel_forgotten: "the size of a pixel is not used: divide the",
+        not_cut_off: "not cut off: a share lies between 0 and 1",
+    },
+    "fits": {
+        all_equal: "what is not said (None) may be anything",
+        any_will_do: "one true fact is not enough; every fact",
+        size_forgotten: "the size is not looked at",
+    },
+    "effective_number": {
+        the_entropy: "this is the entropy; the number is its",
+        bits_and_nats: "the entropy is in nats, and 2 to that power",
+        how_many_kinds: "this is how many kinds there are, however",
+        log_of_zero: "a kind that never came counts; the",
+        one_over_the_chance_to_meet: "this is one over the chance that two are",
+    },
+    "question_loss": {
+        absent_in_the_mean: "pictures without this thing count in the",
+        nothing_over_nothing: "where no picture has an answer this is 0 /",
+        one_loss_each: "one loss for each picture; it should be",
+        absent_as_an_index: "-100 marks a picture without an answer, and",
+        probabilities_over_pictures: "the softmax goes over the pictures; it goes",
+    },
+}

@@ -111,9 +111,33 @@ def one_side_too_short(sigma, radius):
     return weights / weights.sum()
 
 
-WRONG = {
-    "cubic_weights": [another_cubic, linear, from_the_other_side, near_formula_everywhere, sign_left_in],
-    "decibels": [for_pictures_from_0_to_1, one_number, twenty, upside_down, natural_logarithm],
-    "same_crop": [same_numbers, corner_not_enlarged, columns_first, always_four, small_one_first],
-    "gaussian_kernel": [not_normalised, divided_by_the_integral, two_forgotten, sigma_not_squared, one_side_too_short],
+WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
+    "cubic_weights": {
+        another_cubic: "this is the kernel with a = -3/4; here it",
+        linear: "this is linear: two pixels count; of the",
+        from_the_other_side: "the weights are in reverse order: the first",
+        near_formula_everywhere: "the near formula is used for all four",
+        sign_left_in: "the distance has a sign; take its absolute",
+    },
+    "decibels": {
+        for_pictures_from_0_to_1: "the range is taken for 1; from -1 to 1 it",
+        one_number: "this is one number for all pictures; there",
+        twenty: "20 times the logarithm goes with the error",
+        upside_down: "the fraction is upside down: the error",
+        natural_logarithm: "this is the natural logarithm; it should be",
+    },
+    "same_crop": {
+        same_numbers: "both are cut with the same numbers; in the",
+        corner_not_enlarged: "the large crop is large enough, but its",
+        columns_first: "rows and columns are exchanged: top goes",
+        always_four: "the factor is not always 4: take it from",
+        small_one_first: "the small crop comes first; the large one",
+    },
+    "gaussian_kernel": {
+        not_normalised: "the weights do not sum to 1: divide by",
+        divided_by_the_integral: "divided by the integral of the Gaussian",
+        two_forgotten: "the 2 is missing: exp(-x^2 / (2 sigma^2))",
+        sigma_not_squared: "sigma is not squared",
+        one_side_too_short: "one weight is missing on the right: the",
+    },
 }

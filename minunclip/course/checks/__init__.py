@@ -9,9 +9,11 @@ from .clip import attention, causal_weights, clip_loss, patchify, zero_shot_choi
 from .decoder import film, fold_whitening, group_norm, joint_attention, learned_variance
 from .diffusion import best_x0, ddim_step, guide, posterior_mean, q_sample, x0_from_eps
 from .karlo import fastest_mode, prior_positions, relative_rms, unpack_qkv
+from .modules import MyAttention, MyResBlock, MyUNet, MyUpsampler, write_sentence
 from .play import colours_swapped, ddim_back, keep_components, slerp_rows, text_direction
 from .prior import centre_and_spread, keep_best, prior_loss, prior_mask, prior_sequence
 from .scenes import coverage, effective_number, fits, question_loss
+from .substitution import borrowed, in_use, mine, restore
 from .upsampler import cubic_weights, decibels, gaussian_kernel, same_crop
 
 __all__ = [
@@ -24,4 +26,6 @@ __all__ = [
     "components_needed", "next_token_loss", "one_more", "pick_bucket", "to_buckets",
     "bootstrap_interval", "diversity_at", "frechet_diagonal", "scaled_like",
     "colours_swapped", "ddim_back", "keep_components", "slerp_rows", "text_direction",
+    "MyAttention", "MyResBlock", "MyUNet", "MyUpsampler", "write_sentence",
+    "borrowed", "in_use", "mine", "restore",
 ]  # fmt: skip

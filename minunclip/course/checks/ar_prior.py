@@ -14,7 +14,7 @@ from .core import exercise, normal
 @exercise(lambda: [
     (torch.tensor([6.0, 3.0, 1.0]), 0.6), (torch.tensor([6.0, 3.0, 1.0]), 0.61),
     (torch.tensor([4.0, 1.0, 0.5, 0.25, 0.0]), 0.99), (torch.tensor([4.0, 1.0, 0.5, 0.25, 0.0]), 1.0),
-    (torch.ones(128), 0.25),
+    (torch.ones(128), 0.25), (torch.tensor([0.5, 0.3, 0.2]), 0.9),
 ], rules={
     "so many hold at least that share": lambda k, variances, share:
         variances[: int(k)].sum() >= share * variances.sum() - 1e-6,

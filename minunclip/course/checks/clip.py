@@ -70,7 +70,7 @@ def _pairs() -> list[tuple]:
 })  # fmt: skip
 def clip_loss(z_i: Tensor, z_t: Tensor, scale: float) -> Tensor:
     """The mean of the cross-entropies over the rows and over the columns of scale * cosine; pairs (B, D) each."""
-    return clip.contrastive_loss(z_i, z_t, torch.tensor(scale).log())
+    return clip.contrastive_loss(z_i, z_t, torch.as_tensor(scale).log())
 
 
 def _classes() -> list[tuple]:

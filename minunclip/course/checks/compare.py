@@ -19,12 +19,18 @@ _short.maxlist = _short.maxtuple = _short.maxdict = _short.maxset = _short.maxfr
 def difference(found, expected, tolerance: float = 1e-5) -> str:
     """How `found` differs from `expected`, in a line; empty if it does not. Nothing is raised, whatever `found` is.
 
-    Arrays must agree in kind, shape and dtype, lists in length. A number may be a float or an array of one.
+    Arrays must agree in shape and in the kind of their numbers (whole, real, bool), lists in length. Tensor or NumPy
+    array, float32 or float64 is all the same, and a number may be a float or an array of one.
     """
     try:
         return _difference(found, expected, tolerance)
     except Exception as error:              # from the answer's own methods, such as a __len__ or an __eq__
-        return f"it cannot be compared ({type(error).__name__}), it should be {_kind(expected)}"
+        return f"it cannot be compared ({type(error).__name__}), it should be {kind(expected)}"
+
+
+def same(found, expected, tolerance: float = 1e-5) -> bool:
+    """Whether there is no `difference`."""
+    return difference(found, expected, tolerance) == ""
 
 
 def _difference(found, expected, tolerance: float) -> str:
@@ -45,19 +51,20 @@ def _difference(found, expected, tolerance: float) -> str:
 
 
 def _of_arrays(found, expected, tolerance: float) -> str:
-    kind = Tensor if isinstance(expected, Tensor) else np.ndarray
-    if not isinstance(found, kind):
-        return f"its type is {type(found).__name__}, it should be {_kind(expected)}"
+    if isinstance(found, Real) and not isinstance(found, bool) and expected.shape == ():
+        return _of_numbers(found, expected.item(), tolerance)
+    if not isinstance(found, Tensor | np.ndarray):
+        return f"its type is {type(found).__name__}, it should be {kind(expected)}"
     if odd := _oddity(found):
-        return f"it is {odd}, it should be {_kind(expected)}"
+        return f"it is {odd}, it should be {kind(expected)}"
     if found.shape != expected.shape:
         return f"its shape is {tuple(found.shape)}, it should be {tuple(expected.shape)}"
-    if found.dtype != expected.dtype:
+    if _numbers(found) != _numbers(expected):
         return f"its dtype is {_dtype(found)}, it should be {_dtype(expected)}"
-    a, b = _float64(found), _float64(expected)
+    a, b = as_float64(found), as_float64(expected)
     with np.errstate(invalid="ignore"):                                     # infinity minus infinity
-        off = np.where(a == b, 0.0, np.abs(a - b))
-    wrong = ~(np.isfinite(off) & (off <= tolerance * (1 + np.abs(b))))
+        off = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+    wrong = ~((off == 0) | np.isfinite(off) & (off <= tolerance * (1 + np.abs(b))))
     if not wrong.any():
         return ""
     worst = np.unravel_index(np.argmax(np.where(wrong, np.nan_to_num(off, nan=np.inf), -1)), off.shape)
@@ -78,14 +85,14 @@ def _of_numbers(found, expected: Real, tolerance: float) -> str:
         return f"it is too large for a float, it should be {expected:.5g}"
     except (TypeError, ValueError, RuntimeError):
         return other
-    off = 0.0 if value == expected else abs(value - expected)
-    close = np.isfinite(off) and off <= tolerance * (1 + abs(expected))
+    off = 0.0 if value == expected or np.isnan(value) and np.isnan(expected) else abs(value - expected)
+    close = off == 0 or np.isfinite(off) and off <= tolerance * (1 + abs(expected))
     return "" if close else f"it should be {expected:.5g} (difference {off:.3g})"
 
 
 def _of_items(found, expected, keys, tolerance: float) -> str:
     if not isinstance(found, dict if isinstance(expected, dict) else (list, tuple)):
-        return f"its type is {type(found).__name__}, it should be {_kind(expected)}"
+        return f"its type is {type(found).__name__}, it should be {kind(expected)}"
     if len(found) != len(expected):
         return f"it has {len(found)} items, it should have {len(expected)}"
     for key in keys:
@@ -96,7 +103,8 @@ def _of_items(found, expected, keys, tolerance: float) -> str:
     return ""
 
 
-def _kind(value) -> str:
+def kind(value) -> str:
+    """What a value is, in words."""
     return {Tensor: "a tensor", np.ndarray: "a NumPy array"}.get(type(value), f"a {type(value).__name__}")
 
 
@@ -121,7 +129,14 @@ def _dtype(array: Tensor | np.ndarray) -> str:
     return str(array.dtype).removeprefix("torch.")
 
 
-def _float64(array: Tensor | np.ndarray) -> np.ndarray:
+def _numbers(array: Tensor | np.ndarray) -> str:
+    """The kind of an array's numbers: real ones, or whole ones, of whatever precision; else the dtype itself."""
+    name = _dtype(array)
+    return next((family for family in ("float", "int") if name.startswith(family)), name)
+
+
+def as_float64(array: Tensor | np.ndarray) -> np.ndarray:
+    """The numbers of an array, wherever it lies."""
     return (array.detach().cpu().double().numpy() if isinstance(array, Tensor) else array).astype(np.float64)
 
 
@@ -140,15 +155,17 @@ def _told_array(array: Tensor | np.ndarray) -> str:
     if odd := _oddity(array):
         return odd
     if _size(array) <= 12:
-        return str((_float64(array).round(4) if "float" in _dtype(array) else array).tolist())
-    shape = f"{_kind(array)} of shape {tuple(array.shape)}, {_dtype(array)}"
+        return str((as_float64(array).round(4) if "float" in _dtype(array) else array).tolist())
+    shape = f"{kind(array)} of shape {tuple(array.shape)}, {_dtype(array)}"
     if _size(array) > MOST or not any(kind in _dtype(array) for kind in ("float", "int", "bool")):
         return shape                                                        # complex numbers and words have no range
-    numbers = _float64(array)
+    numbers = as_float64(array)
     return f"{shape}, from {numbers.min():.4g} to {numbers.max():.4g}"
 
 
 def _told_other(value) -> str:
+    if isinstance(value, tuple | list) and len(value) < 9 and any(isinstance(item, Tensor) for item in value):
+        return ", ".join(told(item) for item in value)
     text = f"{value + 0.0:.5g}" if isinstance(value, float) else _short.repr(value)
     return text if len(text) <= 300 else text[:297] + "..."
 

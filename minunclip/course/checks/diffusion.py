@@ -24,10 +24,7 @@ def _noised() -> list[tuple]:
     ]
 
 
-@exercise(_noised, rules={
-    "alpha_bar is a variance; what multiplies x_0 is its square root": lambda x_t, x_0, t, eps, alphas_bar: False,
-    "each row has its own t": lambda x_t, x_0, t, eps, alphas_bar: len(set(t.tolist())) == 1,
-})  # fmt: skip
+@exercise(_noised)
 def q_sample(x_0: Tensor, t: Tensor, eps: Tensor, alphas_bar: Tensor) -> Tensor:
     """x_t, for x_0 (B, C, ...), a timestep t (B,) for each row, noise eps like x_0, and the table alphas_bar (T,)."""
     alpha_bar = alphas_bar[t].view(-1, *[1] * (x_0.ndim - 1))               # (B, 1, ...)
@@ -57,7 +54,6 @@ def _moves() -> list[tuple]:
     "where alpha_bar_prev is 1 nothing but x_0 is left": lambda x, x_t, eps, alpha_bar, alpha_bar_prev:
         bool((alpha_bar_prev < 1).all()) or torch.allclose(
             x[-1], x0_from_eps.reference(x_t, eps, alpha_bar)[-1], atol=1e-4),
-    "the noise of x_t goes down to the level of t_prev, it does not stay": lambda *_: False,
 })  # fmt: skip
 def ddim_step(x_t: Tensor, eps: Tensor, alpha_bar: Tensor, alpha_bar_prev: Tensor) -> Tensor:
     """From x_t to x_{t_prev} without fresh noise: DDIM (Song et al. 2020, eq. 12 with sigma = 0)."""
@@ -70,15 +66,11 @@ def _posteriors() -> list[tuple]:
         (torch.tensor([[1.0]]), torch.tensor([[0.0]]), torch.tensor([[0.25]]), torch.tensor([[0.5]])),
         (torch.tensor([[0.0]]), torch.tensor([[1.0]]), torch.tensor([[0.25]]), torch.tensor([[0.5]])),
         (normal(2, 2), normal(2, 2, seed=1), _levels(800, 400, axes=2), _levels(600, 390, axes=2)),
-        (normal(2, 3, 4, 4), normal(2, 3, 4, 4, seed=1), _levels(500, 20, axes=4), _levels(499, -1, axes=4)),
+        (normal(2, 3, 4, 4), normal(2, 3, 4, 4, seed=1), _levels(500, 20, axes=4), _levels(499, 0, axes=4)),
     ]
 
 
-@exercise(_posteriors, rules={
-    "where alpha_bar_prev is 1 the mean is x_0": lambda mean, x_0, x_t, alpha_bar, alpha_bar_prev:
-        bool((alpha_bar_prev < 1).all()) or torch.allclose(mean[-1], x_0[-1], atol=1e-4),
-    "with x_t at its own mean, signal * x_0, the posterior mean is signal_prev * x_0": lambda *_: False,
-})  # fmt: skip
+@exercise(_posteriors)
 def posterior_mean(x_0: Tensor, x_t: Tensor, alpha_bar: Tensor, alpha_bar_prev: Tensor) -> Tensor:
     """The mean of q(x_{t_prev} | x_t, x_0): DDPM (Ho et al. 2020, eq. 7), for a step of any length."""
     alpha = alpha_bar / alpha_bar_prev

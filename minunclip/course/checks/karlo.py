@@ -54,7 +54,7 @@ def prior_positions(tokens: int, steps: int, cached: bool) -> int:
 def _machines() -> list[tuple]:
     sizes = [0.25, 2.0, 1.8, 1.4, 1.4]
     return [(sizes, 1.0, *free) for free in ((24.0, 32.0), (8.0, 16.0), (7.8, 6.0), (4.0, 16.0), (4.0, 6.0), (3.5, 6.8),
-                                             (2.5, 64.0), (3.0, 6.9), (7.9, 0.5))]  # fmt: skip
+                                             (2.5, 64.0), (3.0, 6.9), (7.9, 0.5), (3.2, 2.0), (1.5, 64.0))]  # fmt: skip
 
 
 @exercise(_machines, rules={

@@ -15,10 +15,7 @@ from .core import exercise, normal
     (torch.tensor([[2.2]]), torch.tensor([[1.0]]), torch.tensor([[0.64]]), torch.tensor([[0.36]])),
     (normal(2, 3), normal(2, 3, seed=1), torch.tensor([[1.0], [0.8]]), torch.tensor([[0.9], [0.1]])),
     (normal(2, 3, 4, 4), normal(2, 3, 4, 4, seed=1), torch.full((2, 1, 1, 1), 0.5), torch.full((2, 1, 1, 1), 0.45)),
-], rules={
-    "a clean picture has no noise: where alpha_bar_prev is 1, x_prev is x_0": lambda *_: False,
-    "noise is gained on the way back, not lost": lambda *_: False,
-})  # fmt: skip
+])  # fmt: skip
 def ddim_back(x_prev: Tensor, eps: Tensor, alpha_bar_prev: Tensor, alpha_bar: Tensor) -> Tensor:
     """From x_{t_prev} to the x_t that DDIM with this eps takes to it: equation 12 of Song et al. 2020, solved."""
     x_0 = (x_prev - (1 - alpha_bar_prev).sqrt() * eps) / alpha_bar_prev.sqrt()
@@ -34,7 +31,6 @@ def ddim_back(x_prev: Tensor, eps: Tensor, alpha_bar_prev: Tensor, alpha_bar: Te
     "theta = 0 is a": lambda z, a, b, theta: theta != 0 or torch.allclose(z, a, atol=1e-5),
     "the length changes evenly, from that of a to that of b": lambda z, a, b, theta: torch.allclose(
         z.norm(dim=1), (1 - theta) * a.norm(dim=1) + theta * b.norm(dim=1), atol=1e-4),
-    "each row has its own angle": lambda z, a, b, theta: len(a) == 1,
 })  # fmt: skip
 def slerp_rows(a: Tensor, b: Tensor, theta: float) -> Tensor:
     """From a (B, D) to b (B, D) along the sphere, with a length that changes evenly."""
@@ -46,7 +42,6 @@ def slerp_rows(a: Tensor, b: Tensor, theta: float) -> Tensor:
     (normal(3, 6), 4 * normal(3, 6, seed=1)),
 ], rules={
     "a direction has length 1": lambda z_d, z_t, z_t0: torch.allclose(z_d.norm(dim=1), torch.ones(len(z_d)), atol=1e-4),
-    "CLIP knows directions only: the length of z_t and of z_t0 must not count": lambda z_d, z_t, z_t0: len(z_d) == 1,
 })  # fmt: skip
 def text_direction(z_t: Tensor, z_t0: Tensor) -> Tensor:
     """z_d, the direction from one caption to another: (B, D), (B, D) -> (B, D)."""
@@ -87,7 +82,9 @@ def _pair(*names: str) -> list[Thing]:
     (_pair("red heart", "blue fish"), _pair("blue heart", "red moon")),
     (_pair("red heart", "blue fish"), _pair("blue heart", "green fish")),
     (_pair("red heart", "blue fish"), _pair("blue heart")),
-], rules={"whoever stands first does not matter": lambda *_: False})  # fmt: skip
+    (_pair("red heart", "blue fish"), _pair("green heart", "red moon")),
+    (_pair("red heart", "blue fish"), _pair("blue heart", "red fish", "red fish")),
+])
 def colours_swapped(stated: list[Thing], drawn: list[Thing]) -> bool:
     """Whether the two stated things, of different kinds and colours, were drawn with each other's colour."""
     a, b = stated

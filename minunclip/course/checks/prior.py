@@ -14,7 +14,7 @@ from .core import exercise, normal
 
 def _parts() -> list[tuple]:
     def part(value: float, *shape: int) -> Tensor:
-        return torch.full(shape, value)
+        return torch.full(shape, float(value))
 
     places = 0.1 * torch.arange(7.0)[:, None].expand(-1, 2)                 # a context of 3, and four more
     by_hand = (part(1, 1, 2, 2), part(2, 1, 2), part(3, 1, 2), part(4, 1, 2), part(5, 2), places)
@@ -103,7 +103,8 @@ def centre_and_spread(z_i: Tensor, noise: float) -> tuple[Tensor, Tensor]:
 def _candidates() -> list[tuple]:
     by_hand = torch.tensor([[9.0, 9.0], [1.0, 0.1], [0.0, 2.0], [3.0, 3.0]])     # the longest is not the nearest
     return [(by_hand, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), 2), (normal(12, 5, seed=1), normal(3, 5, seed=2), 4),
-            (normal(3, 4, seed=3), normal(3, 4, seed=4), 1)]  # fmt: skip
+            (normal(3, 4, seed=3), normal(3, 4, seed=4), 1),
+            (torch.tensor([[9.0, 1.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0]]), 2)]  # fmt: skip
 
 
 @exercise(_candidates, rules={
