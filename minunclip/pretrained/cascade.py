@@ -16,9 +16,10 @@ from ..prior import DiffusionPrior
 from ..unclip import Settings, UnCLIP
 from ..upsampler import Upsampler, UpsamplerConfig
 from . import diffusers_folder, kakao_checkpoints
-from .download import RELEASES, fetch, release_of
+from .fetching import fetch
 from .lazy import LazyStage
 from .offload import OneAtATime, choose
+from .releases import RELEASES, release_of
 
 KARLO = Settings(
     prior_steps=25, prior_guidance=4.0, candidates=1, decoder_steps=25, decoder_guidance=8.0,

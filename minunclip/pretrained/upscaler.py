@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..diffusion import Step
-from .download import UPSCALERS, fetch
+from .fetching import fetch
+from .releases import UPSCALERS
 
 
 @dataclass(frozen=True)
