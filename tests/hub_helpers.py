@@ -3,12 +3,15 @@
 import hashlib
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlparse
 
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
+
+from minunclip.pretrained import NARROW, write_karlo
 
 COMMIT = "c0ffee" + 34 * "0"                # of a branch
 
@@ -96,3 +99,13 @@ def use_hub(monkeypatch: pytest.MonkeyPatch, address: str, home) -> None:
 def serve(server: ThreadingHTTPServer) -> ThreadingHTTPServer:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
+
+
+def small_karlo(folder) -> dict[str, bytes]:
+    """The files of a release with Karlo's layout, narrow and with random weights, by their names in the repository."""
+    write_karlo(folder, replace(NARROW, clip=replace(NARROW.clip, image_layers=0)))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def weights_of(content: dict[str, bytes]) -> set[str]:
+    return {file for file in content if file.endswith(".safetensors")}

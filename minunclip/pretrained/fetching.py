@@ -64,7 +64,7 @@ def fetching(store: Store, *, full: bool | None = False, origin: str | None = No
     with alone(lock, f"another process is fetching {store.release.name}: wait for it"):
         store.tidy()
         record = started(store, origin)
-        files = store.lacking(full)
+        files = sorted(store.lacking(full), key=lambda file: -record.listing.sizes[file])   # as `most_room` wants them
         store.check_room(record.listing, files, full)
         for file in files:
             yield from bring(store, record, file, full=bool(full))

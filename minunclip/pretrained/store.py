@@ -68,10 +68,9 @@ class Store:
         return None
 
     def lacking(self, full: bool | None = None) -> list[str]:
-        """The release's files that are not whole yet, those with the most numbers first, as `most_room` wants them."""
+        """The release's files that are not whole yet."""
         record = self.record
-        lacking = [file for file in self.release.files if not self.kept(file, full, record)]
-        return sorted(lacking, key=lambda file: -self.release.numbers.get(file, 0))
+        return [file for file in self.release.files if not self.kept(file, full, record)]
 
     def size(self) -> int:
         """Bytes of all that lies in the folder."""
