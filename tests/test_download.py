@@ -23,6 +23,7 @@ def hub(tmp_path, monkeypatch):
     server = hub_server(CONTENT)
     server.fragile = LARGE
     use_hub(monkeypatch, server.address, tmp_path)
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda seconds: None)   # this is `time` itself
     monkeypatch.setattr(store.shutil, "disk_usage", lambda path: SimpleNamespace(free=20e9))
     yield serve(server)
     server.shutdown()
