@@ -1,4 +1,4 @@
-"""The command line: minunclip draw | train | evaluate | doctor | pictures | embed."""
+"""The command line: minunclip draw | fetch | train | evaluate | doctor | pictures | embed."""
 
 from __future__ import annotations
 
@@ -8,56 +8,21 @@ import signal
 import sys
 from pathlib import Path
 
+from .commands.arguments import draw_arguments, fetch_arguments, path
 from .common import plain
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minunclip", description="Learn how DALL·E 2 works by building it.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    _draw_arguments(commands.add_parser("draw", help="draw a caption"))
+    draw_arguments(commands.add_parser("draw", help="draw a caption"))
+    fetch_arguments(commands.add_parser("fetch", help="fetch, list or remove released weights"))
     _train_arguments(commands.add_parser("train", help="train one stage"))
     _evaluate_arguments(commands.add_parser("evaluate", help="measure the shipped weights"))
     commands.add_parser("doctor", help="look whether this machine is ready")
     _pictures_arguments(commands.add_parser("pictures", help="look for faults in captioned pictures, or pack them"))
     _embed_arguments(commands.add_parser("embed", help="captioned pictures through a CLIP, once"))
     return parser
-
-
-def _draw_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("captions", nargs="+", metavar="caption", help="in quotes; several give several pictures")
-    models = ("scenes (the default), karlo (fetches 13.7 GB once), a folder of your own weights, or one that is laid "
-              "out like Karlo's")
-    parser.add_argument("--model", default="scenes", help=models)
-    parser.add_argument("--prior", type=path, help="a weight file of `train prior`, in the place of the model's own")
-    parser.add_argument("--out", type=path, default=Path("picture.png"), help="(default: picture.png)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
-    parser.add_argument("--size", type=int, help="scenes draws 32, 128 or 512 pixels, karlo 64 or 256 (default: the "
-                                                 "largest), and 1024 with the extra 'upscale'")  # fmt: skip
-    how = parser.add_argument_group("how to sample", "by default as the model's makers do")
-    how.add_argument("--guidance", "--decoder-guidance", type=float, dest="decoder_guidance", metavar="G",
-                     help="of the decoder; 1 is none")  # fmt: skip
-    how.add_argument("--prior-guidance", type=float, metavar="G", help="of the prior; 1 is none")
-    how.add_argument("--steps", "--decoder-steps", type=int, dest="decoder_steps", metavar="N", help="of the decoder")
-    how.add_argument("--prior-steps", type=int, metavar="N")
-    how.add_argument("--upsampler-steps", type=numbers, metavar="N[,N]", help="of all upsamplers, or one by one")
-    how.add_argument("--sampler", help="ddim, ddpm, analytic or dpm")
-    how.add_argument("--candidates", type=int, metavar="N", help="image embeddings to choose the best of")
-    where = parser.add_argument_group("where to compute", "by default what this machine does best")
-    where.add_argument("--device", choices=("cuda", "mps", "cpu"))
-    where.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), help="of the networks")
-    where.add_argument("--memory", choices=("auto", "resident", "offload", "disk"), default="auto",
-                       help="keep the weights of a released model on the device, in RAM or in their files until "
-                            "their stage runs (default: the fastest that fits)")  # fmt: skip
-
-
-def path(text: str) -> Path:
-    """With `~` for the home folder also where the shell leaves it, as in --out=~/a.png"""
-    return Path(os.path.expanduser(text))
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """7 or 7,75"""
-    return tuple(int(number) for number in text.split(","))
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +122,19 @@ def _draw(args: argparse.Namespace) -> int:
     return 0
 
 
+def _fetch(args: argparse.Namespace) -> int:
+    from .commands.fetch import fetch, listing, remove
+
+    if args.list or args.remove:
+        if args.keep_float32 or args.origin:
+            raise ValueError("--keep-float32 and --from are for what is to be fetched: name it")
+        lines = listing() if args.list else remove(args.remove)
+    else:
+        lines = (fetch(args.model, full=args.keep_float32, origin=args.origin),)
+    print(*lines, sep="\n")
+    return 0
+
+
 def _train(args: argparse.Namespace) -> int:
     if args.stage == "all":
         return _train_all(args)
@@ -228,7 +206,8 @@ def _embed(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "draw": _draw, "train": _train, "evaluate": _evaluate, "doctor": _doctor, "pictures": _pictures, "embed": _embed,
+    "draw": _draw, "fetch": _fetch, "train": _train, "evaluate": _evaluate, "doctor": _doctor, "pictures": _pictures,
+    "embed": _embed,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from minunclip.pretrained.halving import check_half, halve
 from minunclip.pretrained.weight_writer import write_tensors
 
 TENSORS = {
-    "kernel": normal(8, 4, 3, 3), "matrix": normal(64, 32, seed=2), "empty": torch.zeros(0, 3), "zero": torch.zeros(3, 2),
-    "bias": normal(64, seed=3), "scalar": torch.tensor(3.3), "ids": torch.arange(77)[None],
+    "kernel": normal(8, 4, 3, 3), "matrix": normal(64, 32, seed=2), "empty": torch.zeros(0, 3),
+    "zero": torch.zeros(3, 2), "bias": normal(64, seed=3), "scalar": torch.tensor(3.3), "ids": torch.arange(77)[None],
     "large": normal(4, 4) * 1e5, "tiny": normal(4, 4) * 1e-9, "nan": torch.full((2, 2), float("nan")),
     "half": normal(4, 4).half(), "bfloat16": normal(3, 5).bfloat16(),
 }  # fmt: skip

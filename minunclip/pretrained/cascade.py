@@ -18,7 +18,8 @@ from ..upsampler import Upsampler, UpsamplerConfig
 from . import diffusers_folder, kakao_checkpoints
 from .fetching import fetch
 from .lazy import LazyStage
-from .offload import OneAtATime, choose
+from .offload import choose
+from .released import Released
 from .releases import RELEASES, release_of
 
 KARLO = Settings(
@@ -148,12 +149,8 @@ def load_released(
     if torch.device(device).type == "cpu":
         keep_freed_memory()
 
-    loader = OneAtATime(mode, device, dtype)
-    clip, prior, decoder, upsampler = (
-        stage and (stage.load(device, dtype) if mode == "resident" else loader.load(stage)) for stage in stages.values()
-    )
-    cascade = UnCLIP(clip, prior, decoder, [upsampler])
-    cascade.settings, cascade.memory = KARLO, mode
+    cascade = Released(stages, mode, device, dtype)
+    cascade.settings = KARLO
     return cascade
 
 

@@ -10,9 +10,8 @@ from karlo_folder import CAPTIONS, tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from minunclip.diffusion import noise_stream
-from minunclip.pretrained import Upscaler
+from minunclip.pretrained import UPSCALERS, Upscaler
 from minunclip.pretrained import upscaler as upscaler_module
-from minunclip.pretrained.download import UPSCALERS
 from minunclip.pretrained.upscaler import UpscalerConfig
 
 LOW, SIZE, STEPS = 16, 64, 5
@@ -144,7 +143,9 @@ def test_comes_from_a_folder(pipeline, upscaler, tmp_path):
 
 @pytest.mark.parametrize("dtype, variant", [(torch.float32, None), (torch.float16, "fp16"), (torch.bfloat16, "fp16")])
 def test_the_released_one_is_fetched_pinned_and_safe(pipeline, monkeypatch, tmp_path, dtype, variant):
-    calls = []
+    calls, unet = [], tmp_path / "unet" / f"diffusion_pytorch_model.{variant}.safetensors"
+    unet.parent.mkdir()
+    unet.touch()
     monkeypatch.setattr(upscaler_module, "fetch", lambda release: calls.append(release) or tmp_path)
     monkeypatch.setattr(StableDiffusionUpscalePipeline, "from_pretrained",
                         lambda *args, **options: calls.append((args, options)) or pipeline)  # fmt: skip
@@ -177,6 +178,8 @@ def test_what_a_folder_lacks_is_said_in_a_line(pipeline, tmp_path):
 
 def test_offline_it_says_what_it_wanted(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(OSError, match=r"cannot download stabilityai/.*\(3\.5 GB, commit 572c992\).*HF_HUB_OFFLINE"):
         Upscaler.from_pretrained()
 
