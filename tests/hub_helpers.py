@@ -40,6 +40,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(json.dumps([self.entry(*file) for file in self.server.content.items()]).encode())
         if "/revision/" in path:
             return self.answer(json.dumps({"id": "someone/copy", "sha": COMMIT, "siblings": []}).encode())
+        if "/resolve/" not in path:
+            return self.send_error(404, f"no {path}")
         commit, name = path.partition("/resolve/")[2].split("/", 1)
         sent = {"ETag": f'"{hash(name)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         self.answer(self.server.content[name], sent, name)

@@ -43,7 +43,7 @@ def fetch_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--remove", metavar="MODEL", help="free its room on the disk")
     parser.add_argument("--keep-float32", action="store_true", help="do not halve it: 13.7 GB of karlo stay, not 6.8")
     parser.add_argument("--from", dest="origin", metavar="OWNER/NAME[@REVISION]",
-                        help="a copy of the repository, should it be gone; whether it holds the same you must know")  # fmt: skip
+                        help="a copy of the repository, should that be gone: whose, you must know")  # fmt: skip
 
 
 def path(text: str) -> Path:

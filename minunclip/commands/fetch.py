@@ -47,7 +47,7 @@ def fetch(name: str, *, full: bool = False, origin: str | None = None, quiet: bo
     if not quiet:
         print(*choice(release), sep="\n", file=sys.stderr)
     for done in fetching(store, full=full, origin=origin):
-        if done.what == "kept":
+        if done.what == "kept" and done.file.endswith(".safetensors"):
             print(f"{done.file}: {done.size / 1e6:,.1f} MB kept", file=sys.stderr)
     return f"{store.folder}: {release.name} is here, {store.size() / 1e9:.1f} GB"
 

@@ -19,8 +19,8 @@ from .store import Store
 from .upscaler import Upscaler, check_extra, release_for
 
 __all__ = [
-    "DEFAULT", "Done", "FallbackWarning", "LateUpscaler", "LazyStage", "MODES", "NARROW", "PRIOR", "RELEASES", "Release", "Store", "UPSCALERS", "Upscaler",
-    "Weightless", "cached", "check_extra", "decoder_part", "fetching", "is_ours", "load", "load_open_clip",
-    "load_openai_clip", "network_of", "prior_part", "release_for", "release_of", "translate", "upsampler_part", "working_memory",
-    "write_karlo",
+    "DEFAULT", "Done", "FallbackWarning", "LateUpscaler", "LazyStage", "MODES", "NARROW", "PRIOR", "RELEASES",
+    "Release", "Store", "UPSCALERS", "Upscaler", "Weightless", "cached", "check_extra", "decoder_part", "fetching",
+    "is_ours", "load", "load_open_clip", "load_openai_clip", "network_of", "prior_part", "release_for", "release_of",
+    "translate", "upsampler_part", "working_memory", "write_karlo",
 ]  # fmt: skip

@@ -31,11 +31,11 @@ def write_tensors(path: Path, layout: Layout, tensors: Iterable[Tensor]) -> None
 
 
 def head(layout: Layout) -> bytes:
-    """The length, and of each tensor the dtype, the shape, and between which bytes it lies: to a multiple of 8 bytes."""
+    """The header and its length: of each tensor the dtype, the shape, and between which bytes it lies."""
     entries, end = {}, 0
     for name, (shape, dtype) in layout.items():
         start, end = end, end + math.prod(shape) * dtype.itemsize
         entries[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(entries).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-len(text) % 8)                                     # the numbers start at a multiple of 8 bytes
     return len(text).to_bytes(8, "little") + text
