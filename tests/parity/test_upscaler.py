@@ -10,7 +10,7 @@ from karlo_folder import CAPTIONS, tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from minunclip.diffusion import noise_stream
-from minunclip.pretrained import UPSCALERS, Upscaler
+from minunclip.pretrained import UPSCALERS, LateUpscaler, Upscaler
 from minunclip.pretrained import upscaler as upscaler_module
 from minunclip.pretrained.upscaler import UpscalerConfig
 
@@ -194,3 +194,49 @@ def test_without_the_extra_the_error_says_what_to_install(missing, monkeypatch):
 def test_a_noise_level_that_the_network_does_not_know():
     with pytest.raises(ValueError, match="noise is 351, but the network knows 0 to 350"):
         UpscalerConfig(noise=351)
+
+
+# -- memory --------------------------------------------------------------------------------------------------
+
+
+def test_where_memory_is_short_it_decodes_in_tiles(pipeline, upscaler, monkeypatch):
+    """As diffusers does when it is asked for tiles; not quite what the whole decodes to."""
+    latents, vae = normal(2, 4, LOW, LOW), pipeline.vae
+    whole = upscaler.decode(latents)
+    assert not vae.use_tiling
+    monkeypatch.setattr(upscaler_module, "free_on", lambda device: 16 * LOW * LOW * upscaler_module.BYTES_A_PIXEL - 1)
+    tiled = upscaler.decode(latents)
+    pipeline.enable_vae_tiling()
+    expected = torch.cat([vae.decode(one / vae.config.scaling_factor).sample for one in latents.split(1)]).clamp(-1, 1)
+    vae.disable_tiling()
+    assert torch.equal(tiled, expected) and 0 < relative_error(tiled, whole) < 1
+    monkeypatch.setattr(upscaler_module, "free_on", lambda device: 16 * LOW * LOW * upscaler_module.BYTES_A_PIXEL)
+    assert torch.equal(upscaler.decode(latents), whole)
+
+
+def test_memory_that_runs_out_while_decoding_leads_to_tiles(pipeline, upscaler, monkeypatch):
+    decode, seen, vae = pipeline.vae.decode, [], pipeline.vae
+
+    def fails(latents):
+        seen.append(vae.use_tiling)
+        if not vae.use_tiling or len(seen) == 4:
+            raise RuntimeError("CUDA out of memory. Tried to allocate")
+        return decode(latents)
+
+    monkeypatch.setattr(vae, "decode", fails)
+    assert upscaler.decode(normal(1, 4, LOW, LOW)).isfinite().all() and seen == [False, True]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        upscaler.decode(normal(1, 4, LOW, LOW))
+    vae.disable_tiling()
+
+
+def test_late_it_draws_what_it_draws_early(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    late = LateUpscaler.from_pretrained(tmp_path, config=TINY)
+    assert late.upscaler is None and late.noise_shape(low_pictures()) == (2, 7, LOW, LOW)
+    steps = [*late.stream(low_pictures(), [normal(2, 7, LOW, LOW)], steps=2, captions=CAPTIONS)]
+    expected = [*Upscaler.from_pretrained(tmp_path, config=TINY).stream(
+        low_pictures(), [normal(2, 7, LOW, LOW)], steps=2, captions=CAPTIONS)]  # fmt: skip
+    assert late.upscaler is not None and torch.equal(steps[-1].x_t, expected[-1].x_t)
+    with pytest.raises(ValueError, match="there is no folder .*nowhere"):
+        LateUpscaler.from_pretrained(tmp_path / "nowhere")
