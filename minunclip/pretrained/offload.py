@@ -5,7 +5,8 @@
     disk        all in their files, the one that runs on the device
 
 The last two draw the same picture with room for one network. Nobody has to ask for it: a network's weights arrive
-when its first layer is about to run, and leave when another network runs.
+when its first layer is about to run, and leave when another network runs. Where memory runs out in one mode, a
+`released.Released` cascade goes on in the next.
 """
 
 from __future__ import annotations
