@@ -1,6 +1,7 @@
 """Memory that runs out while a released cascade draws: once more in the next mode, the same picture, and a line."""
 
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from helpers import normal
 from torch import Tensor
 
 import minunclip
-from minunclip.diffusion import Step
+from minunclip.diffusion import SAMPLERS, Step
 from minunclip.networks import UNet
 from minunclip.pretrained import FallbackWarning, LateUpscaler, lazy, released, write_karlo
 from minunclip.pretrained.upscaler import UpscalerConfig
@@ -111,6 +112,16 @@ def test_memory_that_runs_out_while_loading(folder, expected, monkeypatch):
     assert torch.equal(drawn(cascade)[0].image, expected.image)
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_draws_with_a_released_cascade(folder, sampler):
+    """The makers' is ddpm. Whichever it is, t = 0 comes last, and the upsampler's second network with it."""
+    cascade = minunclip.load(folder, memory="disk")
+    stream = cascade.stream(CAPTION, settings=replace(FEW, sampler=sampler))
+    here = [p.step.t for p in stream if p.stage == "upsampler-1" and not next(
+        cascade.upsamplers[0].last_unet.parameters()).is_meta]  # fmt: skip
+    assert here == [0] and stream.result.image.isfinite().all() and cascade.settings.sampler == "ddpm"
+
+
 # -- the upscaler --------------------------------------------------------------------------------------------
 
 
@@ -148,7 +159,7 @@ def upscaled(folder, monkeypatch, mode: str, free: int):
 @pytest.mark.parametrize("mode", ["resident", "offload", "disk"])
 def test_it_is_loaded_after_the_cascade_has_gone(folder, expected, monkeypatch, mode):
     cascade, seen, loaded = upscaled(folder, monkeypatch, mode, free=0)
-    few = Settings(**{**vars(FEW), "upsampler_steps": (2, 2)})
+    few = replace(FEW, upsampler_steps=(2, 2))
     for _ in range(2):                                                  # the cascade comes back, and goes again
         drawing = cascade.sample(CAPTION, settings=few)
         assert torch.equal(drawing.images[256], expected.image) and drawing.image.shape == (1, 3, 1024, 1024)
@@ -159,7 +170,7 @@ def test_it_is_loaded_after_the_cascade_has_gone(folder, expected, monkeypatch, 
 
 def test_with_room_for_both_both_stay(folder, monkeypatch):
     cascade, seen, loaded = upscaled(folder, monkeypatch, "resident", free=10**12)
-    few = Settings(**{**vars(FEW), "upsampler_steps": (2, 2)})
+    few = replace(FEW, upsampler_steps=(2, 2))
     assert torch.equal(*(cascade.sample(CAPTION, settings=few).image for _ in range(2)))
     assert len(loaded) == 1 and seen == 2 * [["clip", "prior", "decoder", "up"]] and cascade.memory == "resident"
 

@@ -206,7 +206,7 @@ def test_where_memory_is_short_it_decodes_in_tiles(pipeline, upscaler, monkeypat
     assert not vae.use_tiling
     monkeypatch.setattr(upscaler_module, "free_on", lambda device: 16 * LOW * LOW * upscaler_module.BYTES_A_PIXEL - 1)
     tiled = upscaler.decode(latents)
-    pipeline.enable_vae_tiling()
+    vae.enable_tiling()
     expected = torch.cat([vae.decode(one / vae.config.scaling_factor).sample for one in latents.split(1)]).clamp(-1, 1)
     vae.disable_tiling()
     assert torch.equal(tiled, expected) and 0 < relative_error(tiled, whole) < 1
