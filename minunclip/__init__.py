@@ -22,8 +22,9 @@ def load(
 ) -> UnCLIP:  # fmt: skip
     """A trained cascade, ready to draw, in evaluation mode.
 
-    name     "scenes", which came with this package; "karlo", fetched at the first call (13.7 GB); or a folder of weight
-             files: those that `minunclip train` wrote, or a released model in Karlo's layout
+    name     "scenes", which came with this package; "karlo", fetched at the first call (13.7 GB, of which 6.8 stay: see
+             `minunclip fetch`); or a folder of weight files: those that `minunclip train` wrote, or a released model in
+             Karlo's layout
     dtype    of the networks, float32 by default
     memory   of released models: "resident" on the device, "offload" in RAM or "disk" in their files until their stage
              runs, or "auto", the fastest for which there is room. All draw the same picture.

@@ -1,4 +1,4 @@
-"""The command line: minunclip draw | train | evaluate | doctor | pictures | embed."""
+"""The command line: minunclip draw | fetch | train | evaluate | doctor | pictures | embed."""
 
 from __future__ import annotations
 
@@ -58,6 +58,19 @@ def _draw(args: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(args).items() if name != "command" and value is not None}
     draw(**given)
     print(args.out)
+    return 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from .commands.fetch import fetch, listing, remove
+
+    if args.list or args.remove:
+        if args.keep_float32 or args.origin:
+            raise ValueError("--keep-float32 and --from are for what is to be fetched: name it")
+        lines = listing() if args.list else remove(args.remove)
+    else:
+        lines = (fetch(args.model, full=args.keep_float32, origin=args.origin),)
+    print(*lines, sep="\n")
     return 0
 
 
@@ -147,7 +160,8 @@ def _embed(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "draw": _draw, "train": _train, "evaluate": _evaluate, "doctor": _doctor, "pictures": _pictures, "embed": _embed,
+    "draw": _draw, "fetch": _fetch, "train": _train, "evaluate": _evaluate, "doctor": _doctor, "pictures": _pictures,
+    "embed": _embed,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def asked(shared, monkeypatch, tmp_path) -> list:
     """Every model is the tiny cascade, and the current folder an empty one; gathers how cascades are asked for."""
     calls = []
     monkeypatch.setattr(draw, "load", lambda *call, prior: calls.append(call) or shared)
+    monkeypatch.setattr(draw, "ensure", lambda release, ask: None)
     monkeypatch.setattr(draw, "best_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(draw, "best_dtype", lambda device: torch.bfloat16)
     monkeypatch.chdir(tmp_path)
@@ -107,7 +108,7 @@ def test_size_1024_asks_for_the_upscaler(asked, capsys, monkeypatch):
     def missing(**where):
         raise ImportError("install the extra")
 
-    monkeypatch.setattr(draw.Upscaler, "from_pretrained", missing)
+    monkeypatch.setattr(draw.LateUpscaler, "from_pretrained", missing)
     assert "cannot draw at 1024 pixels" in error_of(capsys, "--size", "1024")  # after 128 there is no upscaler
     monkeypatch.setattr(UnCLIP, "sizes", property(lambda self: [64, 256]))
     assert "install the extra" in error_of(capsys, "--size", "1024")

@@ -15,6 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
     draw_arguments(commands.add_parser("draw", help="draw a caption"))
     train_arguments(commands.add_parser("train", help="train one stage"))
     evaluate_arguments(commands.add_parser("evaluate", help="measure the shipped weights"))
+    fetch_arguments(commands.add_parser("fetch", help="fetch, list or remove released weights"))
     commands.add_parser("doctor", help="look whether this machine is ready")
     pictures_arguments(commands.add_parser("pictures", help="look for faults in captioned pictures, or pack them"))
     embed_arguments(commands.add_parser("embed", help="captioned pictures through a CLIP, once"))
@@ -23,14 +24,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def draw_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("captions", nargs="+", metavar="caption", help="in quotes; several give several pictures")
-    models = ("scenes (the default), karlo (fetches 13.7 GB once), a folder of your own weights, or one that is laid "
-              "out like Karlo's")
+    models = ("scenes (the default), karlo (fetches 13.7 GB once and keeps 6.8, see `fetch`), a folder of your own "
+              "weights, or one that is laid out like Karlo's")
     parser.add_argument("--model", default="scenes", help=models)
     parser.add_argument("--prior", type=path, help="a weight file of `train prior`, in the place of the model's own")
     parser.add_argument("--out", type=path, default=Path("picture.png"), help="(default: picture.png)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
     parser.add_argument("--size", type=int, help="scenes draws 32, 128 or 512 pixels, karlo 64 or 256 (default: the "
                                                  "largest), and 1024 with the extra 'upscale'")  # fmt: skip
+    parser.add_argument("--yes", action="store_true", help="fetch what is missing without asking")
     how = parser.add_argument_group("how to sample", "by default as the model's makers do")
     how.add_argument("--guidance", "--decoder-guidance", type=float, dest="decoder_guidance", metavar="G",
                      help="of the decoder; 1 is none")  # fmt: skip
@@ -46,6 +48,17 @@ def draw_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--memory", choices=("auto", "resident", "offload", "disk"), default="auto",
                        help="keep the weights of a released model on the device, in RAM or in their files until "
                             "their stage runs (default: the fastest that fits)")  # fmt: skip
+
+
+def fetch_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("model", nargs="?", help="karlo, or upscaler, which makes 1024 pixels of its 256; what is here "
+                                               "already is compared with its SHA-256")  # fmt: skip
+    what.add_argument("--list", action="store_true", help="what is here, how large it is, and where it comes from")
+    what.add_argument("--remove", metavar="MODEL", help="free its room on the disk")
+    parser.add_argument("--keep-float32", action="store_true", help="do not halve it: 13.7 GB of karlo stay, not 6.8")
+    parser.add_argument("--from", dest="origin", metavar="OWNER/NAME[@REVISION]",
+                        help="a copy of the repository, should that be gone: whose, you must know")  # fmt: skip
 
 
 def path(text: str) -> Path:

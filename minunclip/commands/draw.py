@@ -14,9 +14,19 @@ from tqdm import tqdm
 
 from ..common import best_device, best_dtype, check_target, save_png, to_pil, try_device
 from ..plots import show
-from ..pretrained import Upscaler, check_extra, is_ours, load
+from ..pretrained import (
+    FallbackWarning,
+    LateUpscaler,
+    Release,
+    check_extra,
+    is_ours,
+    load,
+    release_for,
+    release_of,
+)  # fmt: skip
 from ..text import CutWarning, Text, captions_to_draw
 from ..unclip import Drawing, Settings, UnCLIP
+from .fetch import ensure
 
 
 def sheet(drawing: Drawing) -> Image.Image:
@@ -26,6 +36,7 @@ def sheet(drawing: Drawing) -> Image.Image:
     return show(drawing.image, drawing.captions, seed=drawing.seed).image
 
 
+OURS = CutWarning, FallbackWarning          # warnings
 AT_ONCE = 16                                # captions: more at once would only take more memory
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,7 +44,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def draw(
     captions: list[str], out: Path, model: str = "scenes", *, seed: int = 0, size: int | None = None,
     quiet: bool = False, device: str | None = None, dtype: str | None = None, memory: str = "auto",
-    prior: Path | None = None, upsampler_steps: tuple[int, ...] = (), **settings,
+    prior: Path | None = None, upsampler_steps: tuple[int, ...] = (), yes: bool = False, **settings,
 ) -> Drawing:  # fmt: skip
     """Draw the captions and save them as one PNG. `settings` changes those of the model, see Settings.
 
@@ -41,6 +52,7 @@ def draw(
     memory            where the weights lie, see `pretrained.offload`
     prior             a weight file of one's own, in the place of the model's prior
     upsampler_steps   for each upsampler, or one number for all of them; by default those of the model
+    yes               fetch weights that are not here without asking
     """
     if out.suffix.lower() != ".png":
         raise ValueError(f"{out} is no PNG file name: end it with .png")
@@ -56,18 +68,26 @@ def draw(
     if not quiet and (hint := one_word_each(captions)):
         print(f"minunclip: {hint}", file=sys.stderr)
     number = DTYPES[dtype] if dtype else torch.float32 if is_ours(model) else best_dtype(place)
+    for release in needed(model, size, number):
+        ensure(release, ask=not (yes or quiet) and sys.stdin is not None and sys.stdin.isatty())
     with plain_warnings():
         cascade = load(model, place, number, memory, prior=prior)
         if not quiet and not is_ours(model):
             print(f"minunclip: {model} on {place.type}, {str(number)[6:]}, weights {cascade.memory}", file=sys.stderr)
         if size == 1024 and cascade.sizes[-1] == 256:
-            Upscaler.from_pretrained(device=place, dtype=number).add_to(cascade)
+            LateUpscaler.from_pretrained(device=place, dtype=number).add_to(cascade)
         if upsampler_steps:
             settings["upsampler_steps"] = one_for_each(upsampler_steps, len(cascade.upsamplers))
         changed = replace(cascade.settings, **settings)
         drawing = draw_all(cascade, captions, seed, size, settings=changed, quiet=quiet)
     save_png(sheet(drawing), out, f"{'; '.join(captions)} (minunclip {model}, seed {seed})")
     return drawing
+
+
+def needed(model: str, size: int | None, dtype: torch.dtype) -> list[Release]:
+    """The releases that drawing takes."""
+    upscaler = [release_for(dtype)] if size == 1024 and not is_ours(model) else []
+    return [release for release in (release_of(model), *upscaler) if release]
 
 
 def one_word_each(captions: list[str]) -> str:
@@ -131,15 +151,16 @@ def device_of(name: str | None) -> torch.device:
 
 @contextmanager
 def plain_warnings():
-    """A warning about a caption becomes one line, without the line of code that it comes from."""
+    """A warning of ours becomes one line, without the line of code that it comes from."""
 
     def show_ours(message, category, *where, **options):
-        if issubclass(category, CutWarning):
+        if issubclass(category, OURS):
             print(f"minunclip: {message}", file=sys.stderr)
         else:
             show(message, category, *where, **options)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", CutWarning)
+        for ours in OURS:
+            warnings.simplefilter("always", ours)
         show, warnings.showwarning = warnings.showwarning, show_ours
         yield

@@ -8,7 +8,7 @@ from importlib import import_module
 
 _FILES = {
     "device": ("best_device", "best_dtype", "try_device"),
-    "errors": ("plain",),
+    "errors": ("out_of_memory", "plain"),
     "files": ("DATA", "PACKAGE", "SHIPPED", "STAGES", "checksum", "machine", "read_weights", "sha256",
               "verify", "weights_folder"),
     "images": ("CLIP_MEAN", "CLIP_STD", "for_clip", "for_decoder", "read_picture", "save_png", "to_pil", "to_uint8"),

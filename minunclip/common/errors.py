@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "Invalid buffer size", "bad allocation")
 # Words of a message: the line. The first that fits counts.
 CAUSES = {
-    ("out of memory", "can't allocate memory", "not enough memory", "Invalid buffer size", "bad allocation"):
+    NO_MEMORY:
         "the memory ran out: draw fewer captions at once or a smaller --size, use --memory offload or --memory disk, "
         "or train with a smaller batch",
     ("No space left", "Disk quota exceeded", "File too large", "PytorchStreamWriter failed", "inline_container.cc"):
@@ -27,3 +28,8 @@ def plain(error: BaseException) -> str:
     """A line for an error that is the machine's and no bug of ours; nothing for any other."""
     message = f"{error} {error.strerror or ''}" if isinstance(error, OSError) else str(error)
     return next((line for words, line in CAUSES.items() if any(word.lower() in message.lower() for word in words)), "")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out, of the GPU or of the machine."""
+    return isinstance(error, MemoryError) or plain(error) == CAUSES[NO_MEMORY]

@@ -16,9 +16,11 @@ from ..prior import DiffusionPrior
 from ..unclip import Settings, UnCLIP
 from ..upsampler import Upsampler, UpsamplerConfig
 from . import diffusers_folder, kakao_checkpoints
-from .download import RELEASES, fetch, release_of
+from .fetching import fetch
 from .lazy import LazyStage
-from .offload import OneAtATime, choose
+from .offload import choose
+from .released import Released
+from .releases import RELEASES, release_of
 
 KARLO = Settings(
     prior_steps=25, prior_guidance=4.0, candidates=1, decoder_steps=25, decoder_guidance=8.0,
@@ -34,8 +36,8 @@ def load(
     """The cascade of a name or of a folder, in evaluation mode.
 
     name: "scenes" came with this library; "karlo" or "kakaobrain/karlo-v1-alpha" is downloaded at the first call
-        (13.7 GB). A folder has our own files, one for each stage, or a release in Karlo's layout or its makers'; its
-        path may begin with ~.
+        (13.7 GB), and kept in half precision (6.8 GB), see `fetching`. A folder has our own files, one for each stage,
+        or a release in Karlo's layout or its makers'; its path may begin with ~.
     memory: of a release: "resident", "offload", "disk" (see `offload`), or "auto", the fastest of them that fits. Our
         own weights are a few megabytes and always resident.
     prior: a weight file that training wrote, in the place of the model's own prior. It must have learned from
@@ -147,12 +149,8 @@ def load_released(
     if torch.device(device).type == "cpu":
         keep_freed_memory()
 
-    loader = OneAtATime(mode, device, dtype)
-    clip, prior, decoder, upsampler = (
-        stage and (stage.load(device, dtype) if mode == "resident" else loader.load(stage)) for stage in stages.values()
-    )
-    cascade = UnCLIP(clip, prior, decoder, [upsampler])
-    cascade.settings, cascade.memory = KARLO, mode
+    cascade = Released(stages, mode, device, dtype)
+    cascade.settings = KARLO
     return cascade
 
 

@@ -5,7 +5,8 @@
     disk        all in their files, the one that runs on the device
 
 The last two draw the same picture with room for one network. Nobody has to ask for it: a network's weights arrive
-when its first layer is about to run, and leave when another network runs.
+when its first layer is about to run, and leave when another network runs. Where memory runs out in one mode, a
+`released.Released` cascade goes on in the next.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from ..common import Stage, free_on, free_ram
 from .lazy import LazyStage, fill, network_of
@@ -85,6 +87,7 @@ class OneAtATime:
     def __init__(self, mode: str, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32):
         self.mode, self.device, self.dtype = mode, torch.device(device), dtype
         self.here: Network | None = None
+        self.hooks: list[RemovableHandle] = []
 
     def load(self, lazy: LazyStage) -> Stage:
         """The stage, in evaluation mode, with its networks away."""
@@ -93,8 +96,14 @@ class OneAtATime:
             network = self.network(lazy, name)
             fill(lazy.stage, network.away)
             for layer in lazy.stage.get_submodule(name).modules():
-                layer.register_forward_pre_hook(lambda *_, network=network: self.bring(network))
+                self.hooks += [layer.register_forward_pre_hook(lambda *_, network=network: self.bring(network))]
         return lazy.stage
+
+    def end(self) -> None:
+        """Let the stages be, for who loads them in another mode."""
+        for hook in self.hooks:
+            hook.remove()
+        self.rest()
 
     def network(self, lazy: LazyStage, name: str) -> Network:
         """Offloaded, its weights are read now, and copied to the device whenever it runs; else they are read then."""
@@ -114,10 +123,19 @@ class OneAtATime:
         """Have this network on the device, and no other."""
         if network is self.here:
             return
-        if self.here is not None:
-            fill(self.here.stage, self.here.away)  # first, so that there is never room needed for two
-            self.here = None
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+        self.rest()                                # first, so that there is never room needed for two
         fill(network.stage, network.fetch())
         self.here = network
+
+    def rest(self) -> None:
+        """Have no network on the device, until one is about to run."""
+        if self.here is not None:
+            fill(self.here.stage, self.here.away)
+            self.here = None
+            free_unused(self.device)
+
+
+def free_unused(device: torch.device) -> None:
+    """Give back to a GPU what PyTorch keeps of it for the next tensors."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

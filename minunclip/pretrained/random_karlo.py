@@ -26,6 +26,7 @@ from .diffusers_folder import CLIP_IMAGE, CLIP_TEXT, DIFFUSERS, PRIOR, PROJECTIO
 from .kakao_checkpoints import Sizes
 from .lazy import Weightless, network_of
 from .names import Table, reverse, split_qkv, translate
+from .weight_writer import head
 
 # Karlo's shape and its sides of 64 and 256 pixels, but narrow.
 NARROW = Sizes(
@@ -37,7 +38,6 @@ NARROW = Sizes(
     UpsamplerConfig(UNetConfig(in_channels=6, channels=16, mults=(1, 2, 3, 4), blocks=1, attention=(), film=False,
                                groups=16), last_step_unet=True),
 )  # fmt: skip
-CODES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 BLOCK = 2**20  # numbers that are drawn for a tensor; a larger one repeats them
 
 
@@ -154,24 +154,13 @@ def write_json(path: Path, values: dict) -> None:
 
 def write_weights(path: Path, shapes: dict[str, tuple[int, ...]], dtype: torch.dtype, rng: torch.Generator) -> None:
     """A safetensors file, tensor by tensor: the length of the header, the header, the numbers."""
-    head = header(shapes, dtype)
     with path.open("wb") as file:
-        file.write(len(head).to_bytes(8, "little") + head)
+        file.write(head({name: (shape, dtype) for name, shape in shapes.items()}))
         for name, shape in shapes.items():
             block = random(name, shape, rng).to(dtype).view(torch.uint8).numpy().tobytes()
             left = math.prod(shape) * dtype.itemsize
             while left > 0:
                 left -= file.write(block[:left])
-
-
-def header(shapes: dict[str, tuple[int, ...]], dtype: torch.dtype) -> bytes:
-    """Of each tensor the dtype, the shape, and between which bytes it lies: JSON, padded to a multiple of 8 bytes."""
-    entries, end = {}, 0
-    for name, shape in shapes.items():
-        start, end = end, end + math.prod(shape) * dtype.itemsize
-        entries[name] = {"dtype": CODES[dtype], "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(entries).encode()
-    return text + b" " * (-len(text) % 8)
 
 
 def random(name: str, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

@@ -24,11 +24,11 @@ WORDS = {
     ("CERTIFICATE_VERIFY_FAILED", "SSLCertVerificationError"):
         "the connection is not trusted (certificate): set the clock right, or behind a company's proxy set "
         "SSL_CERT_FILE to its certificate",
-    ("JSONDecodeError", "to be served by a Hugging Face Hub", "to be on huggingface.co", "UnsupportedProtocol"):
+    ("JSONDecodeError", "to be served by a Hugging Face Hub", "is not the hub", "UnsupportedProtocol"):
         "what answered is a web page or another server, no hub: log in to this network in a browser first, or set "
         "HF_ENDPOINT right if it is set",
     ("PermissionError", "Read-only file system"):
-        "the folder cannot be written to: set HF_HUB_CACHE to a folder of yours",
+        "the folder cannot be written to: set HF_HOME to a folder of yours",
     ("ConnectError", "ConnectTimeout", "ConnectionError", "MaxRetryError", "NewConnectionError", "gaierror", "URLError",
      "ReadError", "ReadTimeout", "RemoteProtocolError", "TimeoutError", "timed out", "Connection reset"):
         "there is no connection to the hub, or it was lost: connect to the internet once, and try again",

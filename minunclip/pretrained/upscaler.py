@@ -16,8 +16,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from ..common import free_on, out_of_memory
 from ..diffusion import Step
-from .download import UPSCALERS, fetch
+from .fetching import fetch
+from .releases import PIPELINE, UPSCALERS, Release
+
+LATENT_CHANNELS = 4                         # of its small tensors
+BYTES_A_PIXEL = 4000                        # that decoding a picture at once takes in float32, about
 
 
 @dataclass(frozen=True)
@@ -58,10 +63,8 @@ class Upscaler(nn.Module):
         or the disk has no room for it; and ValueError for a folder that holds none, or not all of it.
         """
         pipeline = pipeline_class()                                             # first: before gigabytes are fetched
-        variant = "fp16" if dtype != torch.float32 and folder is None else None
-        place = fetch(UPSCALERS[variant]) if folder is None else Path(folder).expanduser()
-        if not place.is_dir():
-            raise ValueError(f"there is no folder {place}")
+        place = checked_folder(folder, dtype)
+        variant = "fp16" if (place / "unet" / f"{PIPELINE}.fp16.safetensors").is_file() else None
         try:
             made = pipeline.from_pretrained(place, dtype=dtype, variant=variant, use_safetensors=True)
         except (OSError, ValueError, TypeError, SafetensorError) as error:      # what diffusers says of what is missing
@@ -74,11 +77,7 @@ class Upscaler(nn.Module):
 
     def add_to(self, cascade, steps: int = 75) -> None:
         """Make a cascade (UnCLIP) draw at this size, too, in so many steps; 75 is what the makers take."""
-        if cascade.sizes[-1] != self.config.low_size:
-            raise ValueError(f"this upscaler enlarges pictures of {self.config.low_size} pixels, and the cascade draws "
-                             f"at {cascade.sizes}: pass an UpscalerConfig with its last size as low_size")  # fmt: skip
-        cascade.settings = replace(cascade.settings, upsampler_steps=(*cascade.settings.upsampler_steps, steps))
-        cascade.upsamplers.append(self)
+        add_to(cascade, self, steps)
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +85,7 @@ class Upscaler(nn.Module):
 
     def noise_shape(self, low: Tensor) -> tuple[int, ...]:
         """Of the noise for pictures low (B, 3, s, s): that of the small picture, then that of the latents."""
-        return len(low), 3 + self.vae.config.latent_channels, *low.shape[2:]
+        return len(low), 3 + LATENT_CHANNELS, *low.shape[2:]
 
     @torch.no_grad()
     def stream(
@@ -119,10 +118,50 @@ class Upscaler(nn.Module):
         yield Step(picture, picture, 0)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents (B, 4, s, s) -> pictures (B, 3, 4 s, 4 s) in [-1, 1]. Its decoder overflows in float16."""
-        vae = self.vae.float()
+        """Latents (B, 4, s, s) -> pictures (B, 3, 4 s, 4 s) in [-1, 1]. Its decoder overflows in float16.
+
+        In tiles, whose borders are blended, where memory is short: a picture that differs a little.
+        """
+        self.vae.float()
+        pixels = 16 * latents[0, 0].numel()
+        return torch.cat([self.decode_one(one, pixels * BYTES_A_PIXEL) for one in latents.split(1)]).clamp(-1, 1)
+
+    def decode_one(self, latents: Tensor, needed: int) -> Tensor:
+        """One picture, whole if the device has the bytes that this needs, and they do not run out even so."""
+        vae = self.vae
         latents = latents / vae.config.scaling_factor
-        return torch.cat([vae.decode(one).sample for one in latents.split(1)]).clamp(-1, 1)
+        vae.use_tiling = free_on(self.device) < needed
+        try:
+            return vae.decode(latents).sample
+        except (RuntimeError, MemoryError) as error:
+            if vae.use_tiling or not out_of_memory(error):
+                raise
+        vae.use_tiling = True
+        return vae.decode(latents).sample
+
+
+def add_to(cascade, upscaler, steps: int) -> None:
+    """Raises ValueError for an upscaler that does not begin where the cascade ends."""
+    if cascade.sizes[-1] != upscaler.config.low_size:
+        raise ValueError(f"this upscaler enlarges pictures of {upscaler.config.low_size} pixels, and the cascade draws "
+                         f"at {cascade.sizes}: pass an UpscalerConfig with its last size as low_size")  # fmt: skip
+    cascade.settings = replace(cascade.settings, upsampler_steps=(*cascade.settings.upsampler_steps, steps))
+    cascade.upsamplers.append(upscaler)
+
+
+def release_for(dtype: torch.dtype) -> Release:
+    """In half precision there are files of half the size."""
+    return UPSCALERS["fp16" if dtype != torch.float32 else None]
+
+
+def checked_folder(folder: str | Path | None, dtype: torch.dtype) -> Path:
+    """The folder of the released upscaler, fetched if need be, or a folder of one's own, of which it says whether it is
+    there at all: ValueError."""
+    check_extra()
+    place = fetch(release_for(dtype)) if folder is None else Path(folder).expanduser()
+    if not place.is_dir():
+        raise ValueError(f"there is no folder {place}")
+    return place
 
 
 def check_extra() -> None:

@@ -10,9 +10,8 @@ from karlo_folder import CAPTIONS, tokenizer
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from minunclip.diffusion import noise_stream
-from minunclip.pretrained import Upscaler
+from minunclip.pretrained import UPSCALERS, LateUpscaler, Upscaler
 from minunclip.pretrained import upscaler as upscaler_module
-from minunclip.pretrained.download import UPSCALERS
 from minunclip.pretrained.upscaler import UpscalerConfig
 
 LOW, SIZE, STEPS = 16, 64, 5
@@ -144,7 +143,9 @@ def test_comes_from_a_folder(pipeline, upscaler, tmp_path):
 
 @pytest.mark.parametrize("dtype, variant", [(torch.float32, None), (torch.float16, "fp16"), (torch.bfloat16, "fp16")])
 def test_the_released_one_is_fetched_pinned_and_safe(pipeline, monkeypatch, tmp_path, dtype, variant):
-    calls = []
+    calls, unet = [], tmp_path / "unet" / f"diffusion_pytorch_model.{variant}.safetensors"
+    unet.parent.mkdir()
+    unet.touch()
     monkeypatch.setattr(upscaler_module, "fetch", lambda release: calls.append(release) or tmp_path)
     monkeypatch.setattr(StableDiffusionUpscalePipeline, "from_pretrained",
                         lambda *args, **options: calls.append((args, options)) or pipeline)  # fmt: skip
@@ -177,6 +178,8 @@ def test_what_a_folder_lacks_is_said_in_a_line(pipeline, tmp_path):
 
 def test_offline_it_says_what_it_wanted(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(OSError, match=r"cannot download stabilityai/.*\(3\.5 GB, commit 572c992\).*HF_HUB_OFFLINE"):
         Upscaler.from_pretrained()
 
@@ -191,3 +194,49 @@ def test_without_the_extra_the_error_says_what_to_install(missing, monkeypatch):
 def test_a_noise_level_that_the_network_does_not_know():
     with pytest.raises(ValueError, match="noise is 351, but the network knows 0 to 350"):
         UpscalerConfig(noise=351)
+
+
+# -- memory --------------------------------------------------------------------------------------------------
+
+
+def test_where_memory_is_short_it_decodes_in_tiles(pipeline, upscaler, monkeypatch):
+    """As diffusers does when it is asked for tiles; not quite what the whole decodes to."""
+    latents, vae = normal(2, 4, LOW, LOW), pipeline.vae
+    whole = upscaler.decode(latents)
+    assert not vae.use_tiling
+    monkeypatch.setattr(upscaler_module, "free_on", lambda device: 16 * LOW * LOW * upscaler_module.BYTES_A_PIXEL - 1)
+    tiled = upscaler.decode(latents)
+    vae.enable_tiling()
+    expected = torch.cat([vae.decode(one / vae.config.scaling_factor).sample for one in latents.split(1)]).clamp(-1, 1)
+    vae.disable_tiling()
+    assert torch.equal(tiled, expected) and 0 < relative_error(tiled, whole) < 1
+    monkeypatch.setattr(upscaler_module, "free_on", lambda device: 16 * LOW * LOW * upscaler_module.BYTES_A_PIXEL)
+    assert torch.equal(upscaler.decode(latents), whole)
+
+
+def test_memory_that_runs_out_while_decoding_leads_to_tiles(pipeline, upscaler, monkeypatch):
+    decode, seen, vae = pipeline.vae.decode, [], pipeline.vae
+
+    def fails(latents):
+        seen.append(vae.use_tiling)
+        if not vae.use_tiling or len(seen) == 4:
+            raise RuntimeError("CUDA out of memory. Tried to allocate")
+        return decode(latents)
+
+    monkeypatch.setattr(vae, "decode", fails)
+    assert upscaler.decode(normal(1, 4, LOW, LOW)).isfinite().all() and seen == [False, True]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        upscaler.decode(normal(1, 4, LOW, LOW))
+    vae.disable_tiling()
+
+
+def test_late_it_draws_what_it_draws_early(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    late = LateUpscaler.from_pretrained(tmp_path, config=TINY)
+    assert late.upscaler is None and late.noise_shape(low_pictures()) == (2, 7, LOW, LOW)
+    steps = [*late.stream(low_pictures(), [normal(2, 7, LOW, LOW)], steps=2, captions=CAPTIONS)]
+    expected = [*Upscaler.from_pretrained(tmp_path, config=TINY).stream(
+        low_pictures(), [normal(2, 7, LOW, LOW)], steps=2, captions=CAPTIONS)]  # fmt: skip
+    assert late.upscaler is not None and torch.equal(steps[-1].x_t, expected[-1].x_t)
+    with pytest.raises(ValueError, match="there is no folder .*nowhere"):
+        LateUpscaler.from_pretrained(tmp_path / "nowhere")
