@@ -1,4 +1,4 @@
-"""The command line: minunclip draw | train | evaluate | doctor | pictures | embed."""
+"""The command line: minunclip draw | train | evaluate | doctor | pictures | embed | export."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", help="look whether this machine is ready")
     _pictures_arguments(commands.add_parser("pictures", help="look for faults in captioned pictures, or pack them"))
     _embed_arguments(commands.add_parser("embed", help="captioned pictures through a CLIP, once"))
+    _export_arguments(commands.add_parser("export", help="write a model as ONNX, for programs without PyTorch"))
     return parser
 
 
@@ -94,6 +95,11 @@ def _embed_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=path, help="the folder of the arrays (default: in data/embeddings)")
     parser.add_argument("--side", type=int, default=64, help="of the pictures that are kept (default: 64)")
     parser.add_argument("--workers", type=int, default=1, help="processes that read pictures")
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="scenes", help="scenes (the default), or a folder of your own weights")
+    parser.add_argument("--out", type=path, default=Path("onnx"), help="the folder to write to (default: onnx)")
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -227,8 +233,16 @@ def _embed(args: argparse.Namespace) -> int:
     return 0
 
 
+def _export(args: argparse.Namespace) -> int:
+    from .commands.export import export
+
+    print(export(args.model, args.out))
+    return 0
+
+
 COMMANDS = {
     "draw": _draw, "train": _train, "evaluate": _evaluate, "doctor": _doctor, "pictures": _pictures, "embed": _embed,
+    "export": _export,
 }  # fmt: skip
 
 if __name__ == "__main__":
