@@ -11,17 +11,20 @@
  * @typedef {{x_t: Tensor, x_0: Tensor, t: number}} Step the sample after a step, and the clean one as estimated in it
  */
 
+const float32 = Math.fround;
+
 const SCHEDULES = {
     /** Nichol & Dhariwal 2021, eq. 17. @param {number} steps */
     cosine(steps) {
         const bar = (/** @type {number} */ u) => Math.cos(((u + 0.008) / 1.008) * (Math.PI / 2)) ** 2;
         return Array.from({length: steps}, (_, t) => Math.min(1 - bar((t + 1) / steps) / bar(t / steps), 0.999));
     },
-    /** Ho et al. 2020, section 4. @param {number} steps */
+    /** Ho et al. 2020, section 4. Counted from both ends in float32, as torch.linspace does. @param {number} steps */
     linear(steps) {
-        const first = 0.1 / steps, last = 20 / steps;
-        const betas = Array.from({length: steps}, (_, t) => first + ((last - first) * t) / (steps - 1));
-        return betas.map((beta) => Math.min(beta, 0.999));
+        const first = float32(0.1 / steps), last = float32(20 / steps);
+        const step = float32(float32(last - first) / (steps - 1));
+        const at = (/** @type {number} */ t) => (t < Math.floor(steps / 2) ? first + step * t : last - step * (steps - 1 - t));
+        return Array.from({length: steps}, (_, t) => Math.min(at(t), 0.999));
     },
 };
 
@@ -32,14 +35,17 @@ const SOLVERS = {
     v: (/** @type {number[]} */ ...[said, x, signal, sigma]) => signal * x - sigma * said,
 };
 
-/** The process that a stage was trained for. */
+/**
+ * The process that a stage was trained for. Its tables and factors are rounded to float32 where the library's are:
+ * a difference such as 1 - alpha_bar loses digits, and both are to lose the same ones.
+ */
 export class Diffusion {
     /** @param {DiffusionConfig} config */
     constructor(config) {
         this.config = config;
-        this.betas = SCHEDULES[config.schedule](config.steps).map(Math.fround);
+        this.betas = SCHEDULES[config.schedule](config.steps).map(float32);
         let product = 1;
-        this.alphasBar = this.betas.map((beta) => Math.fround((product *= Math.fround(1 - beta))));
+        this.alphasBar = this.betas.map((beta) => float32((product *= float32(1 - beta))));
     }
 
     /** alpha_bar at t; a t of -1 is clean data. @param {number} t */
@@ -49,7 +55,7 @@ export class Diffusion {
 
     /** [signal, sigma] = [sqrt(alpha_bar), sqrt(1 - alpha_bar)]. @param {number} t */
     scales(t) {
-        return [Math.sqrt(this.alphaBar(t)), Math.sqrt(1 - this.alphaBar(t))];
+        return [float32(Math.sqrt(this.alphaBar(t))), float32(Math.sqrt(float32(1 - this.alphaBar(t))))];
     }
 
     /**
@@ -70,8 +76,8 @@ export class Diffusion {
     /** beta_tilde, the variance of x_{t_prev} when x_t and x_0 are known. @param {number} t @param {number} tPrev */
     stepVariance(t, tPrev) {
         const now = this.alphaBar(t), before = this.alphaBar(tPrev);
-        const beta = t - tPrev === 1 ? this.betas[t] : 1 - now / before;
-        return ((1 - before) / (1 - now)) * beta;
+        const beta = t - tPrev === 1 ? this.betas[t] : float32(1 - float32(now / before));
+        return float32(float32(float32(1 - before) / float32(1 - now)) * beta);
     }
 }
 
@@ -109,8 +115,8 @@ export async function* ddim(diffusion, denoiser, noise, steps, eta = 0) {
     for (let i = 0; i < steps; i++) {
         const [t, tPrev] = visited.slice(i, i + 2);
         const {x_0, eps} = diffusion.estimate(await denoiser(x_t, t), x_t, t);
-        const barPrev = diffusion.alphaBar(tPrev), fresh = eta ** 2 * diffusion.stepVariance(t, tPrev);
-        const towards = Math.sqrt(barPrev), away = Math.sqrt(Math.max(1 - barPrev - fresh, 0));
+        const fresh = float32(float32(eta ** 2) * diffusion.stepVariance(t, tPrev)), [towards] = diffusion.scales(tPrev);
+        const away = Math.sqrt(Math.max(float32(float32(1 - diffusion.alphaBar(tPrev)) - fresh), 0));
         const data = x_0.data.map((x, k) => towards * x + away * eps[k]);
         if (eta > 0 && t > 0) {
             const added = noise.next().value.data, size = Math.sqrt(fresh);
