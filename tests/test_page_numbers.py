@@ -24,7 +24,8 @@ TESTS = Path(__file__).parent / "page"
 REFUSED = [
     "", " ", " ?! ", "\u200b", "a red elephant", "a rde circle", "a Crcle on \"paper\"", "a it's", "a 'big' \"sta\"",
     "a yelow starr\nin the skyy", "an astonishinglylongunknownwordthatgoesonandon", "a back\\slash", "red " * 31,
-    "ein roter Kreis", "a trangle, small " * 9, "\u7d05", "a r\u00e9d circle", "mooon", "squarecircle", "o", "clouds' s",
+    "ein roter Kreis", "a trangle, small " * 9, "\u7d05", "a r\u00e9d circle", "mooon", "squarecircle",
+    "o", "clouds' s",
 ]  # fmt: skip
 
 
@@ -34,8 +35,8 @@ def tensor(x: Tensor) -> dict:
 
 def random_numbers() -> list[dict]:
     """Blocks of 16 and their rests, few numbers, several draws from one generator, seeds of more than 32 bits."""
-    cases = []
-    for seed, sizes in [(0, [128, 3072]), (1, [16, 17, 31, 40]), (7, [12, 12, 3, 20]), (2**32 + 5, [64]), (10**14, [700])]:
+    cases, seeds = [], {0: [128, 3072], 1: [16, 17, 31, 40], 7: [12, 12, 3, 20], 2**32 + 5: [64], 10**14: [700]}
+    for seed, sizes in seeds.items():
         generator = torch.Generator().manual_seed(seed)
         drawn = [torch.randn(size, generator=generator).tolist() for size in sizes]
         cases.append({"seed": seed, "sizes": sizes, "drawn": drawn})
@@ -44,7 +45,8 @@ def random_numbers() -> list[dict]:
 
 def stage_noise() -> list[dict]:
     cascade, cases = tiny_cascade(), []
-    for place, stage, shape, rows in [(0, "prior", (12,), 3), (1, "decoder", (3, 32, 32), 1), (3, "upsampler-2", (3, 8, 8), 1)]:
+    stages = [(0, "prior", (12,), 3), (1, "decoder", (3, 32, 32), 1), (3, "upsampler-2", (3, 8, 8), 1)]
+    for place, stage, shape, rows in stages:
         noise = cascade.noise((rows, *shape), 41, stage, rows)
         drawn = [tensor(next(noise)) for _ in range(3)]
         cases.append({"shape": shape, "seed": 41, "place": place, "rows": rows, "drawn": drawn})
@@ -69,9 +71,8 @@ def waves(channels: int):
     return network
 
 
-def sampled(target: str, schedule: str = "cosine", scale: float = 1.0, **how) -> dict:
+def sampled(target: str, schedule: str = "cosine", *, scale=1.0, eta=0.0, steps=5, clip=1.0, channels=3) -> dict:
     """DDIM with and without guidance, noise on the way, a learned variance, and a clip range."""
-    eta, steps, clip, channels = (how.get(n, d) for n, d in (("eta", 0.0), ("steps", 5), ("clip", 1.0), ("channels", 3)))
     config = DiffusionConfig(schedule, target=target, clip=clip, learned_variance=channels == 6)
     noise = [normal(1, 3, 4, 4, seed=seed) for seed in range(steps)]
     denoiser = waves(channels) if scale == 1 else guided(waves(channels), scale)
@@ -98,7 +99,8 @@ def refusal(tokenizer: WordTokenizer, caption: str) -> str:
 
 
 def numbers() -> dict:
-    enlarged = [(x, upsample(x, side)) for x, side in [(normal(1, 3, 8, 8), 32), (normal(2, 1, 5, 5), 13), (normal(1, 2, 32, 32), 128)]]
+    lows = [(normal(1, 3, 8, 8), 32), (normal(2, 1, 5, 5), 13), (normal(1, 2, 32, 32), 128)]
+    enlarged = [(low, upsample(low, side)) for low, side in lows]
     ends = normal(1, 24, seed=3), 3 * normal(1, 24, seed=4)
     ways = [(*ends, theta) for theta in (0.0, 0.3, 1.0)] + [(ends[0], 2 * ends[0], 0.25)]
     return {

@@ -3,8 +3,8 @@
     uv run --group page python docs/page/build.py
     python -m http.server -d build/page
 
-The folder has the page's own files, the library's lines that it shows, the networks (`minunclip export`), and the runtime
-of onnxruntime-web, which npm fetches once in the version that package.json names. Nothing of it is committed.
+The folder has the page's own files, the library's lines that it shows, the networks (`minunclip export`), and the
+runtime of onnxruntime-web, which npm fetches once in the version that package.json names. Nothing of it is committed.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ RUNTIME = {  # of onnxruntime-web: the files that the page loads, with their SHA
 }
 LICENCE = """onnxruntime-web, Copyright (c) Microsoft Corporation, under the MIT License:
 
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
-files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
-modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
-Software is furnished to do so, subject to the following conditions:
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions:
 
 The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
 Software.
@@ -147,7 +147,7 @@ def coloured(code: str) -> str:
 
 
 def fetch_runtime(folder: Path) -> None:
-    """The files of onnxruntime-web, from npm at the first build. Raises ValueError if they are not those that are known."""
+    """The files of onnxruntime-web, from npm at the first build. Raises ValueError for other files than are known."""
     folder.mkdir(parents=True)
     for name, sum_ in RUNTIME.items():
         content = (from_npm("onnxruntime-web") / "dist" / name).read_bytes()
@@ -170,8 +170,8 @@ def from_npm(package: str) -> Path:
         raise OSError(f"npm is not installed, and {folder} is not there: install Node.js, which brings npm")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as made:
-        done = subprocess.run(["npm", "pack", "--silent", f"{package}@{version}"], cwd=made, capture_output=True, text=True,
-                              shell=os.name == "nt")  # fmt: skip
+        done = subprocess.run(["npm", "pack", "--silent", f"{package}@{version}"], cwd=made, capture_output=True,
+                              text=True, shell=os.name == "nt")  # fmt: skip
         if done.returncode:
             raise OSError(f"npm could not fetch {package}@{version}: {done.stderr.strip()[-300:]}")
         with tarfile.open(Path(made) / done.stdout.split()[-1]) as tar:

@@ -3,7 +3,8 @@
 (function () {
     var why = "";
     if (location.protocol === "file:") {
-        why = "A browser does not let a file from the disk start this page. In its folder, run: python -m http.server, and open http://localhost:8000";
+        why = "A browser does not let a file from the disk start this page. In its folder, run: python -m http.server, " +
+            "and open http://localhost:8000";
     } else if (typeof WebAssembly === "undefined" || typeof DecompressionStream === "undefined") {
         why = "This browser cannot run the networks of this page: take one from 2023 or later.";
     }

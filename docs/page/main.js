@@ -19,17 +19,18 @@ const worker = new Worker(new URL("./cascade/worker.js", import.meta.url), {type
 const state = {
     caption: "", size: 0, started: 0, first: 0, all: 0,
     /** @type {any[]} the decoder's steps, for the slider that looks at them */ steps: [], total: 0,
-    /** @type {any} */ manifest: null, /** @type {Way | null} */ way: null, /** @type {WordTokenizer | null} */ tokenizer: null,
+    /** @type {any} */ manifest: null, /** @type {Way | null} */ way: null,
+    /** @type {WordTokenizer | null} */ tokenizer: null,
 };
 
 // -- from the page to the worker -----------------------------------------------------------------------------
 
 /** All that is set, as a request. */
 function request() {
-    const number = (/** @type {string} */ id) => Number(at(id).value);
+    const number = (/** @type {string} */ id) => Number(at(id).value), {candidates} = state.manifest.settings;
     return {
         caption: state.caption, seed: Math.min(Math.max(Math.trunc(number("seed")) || 0, 0), 999999), size: state.size,
-        prior: {guidance: number("prior-guidance"), steps: number("prior-steps"), candidates: state.manifest.settings.candidates},
+        prior: {guidance: number("prior-guidance"), steps: number("prior-steps"), candidates},
         decoder: {guidance: number("decoder-guidance"), steps: number("decoder-steps"), eta: number("eta")},
     };
 }
@@ -77,7 +78,8 @@ function tellKnob(id) {
 
 const HEARD = {
     manifest(/** @type {any} */ message) {
-        Object.assign(state, {manifest: message, first: message.first, all: message.all, size: message.sizes[1]});
+        const {first, all, sizes} = message;
+        Object.assign(state, {manifest: message, first, all, size: sizes[1] ?? sizes[0]});
         state.tokenizer = new WordTokenizer(message.vocabulary, message.context);
         new WordField(at("caption"), at("caption-words"), message.vocabulary);
         new WordField(at("other"), at("other-words"), message.vocabulary);
@@ -202,7 +204,9 @@ function exampleButton(caption) {
 }
 
 worker.addEventListener("message", ({data}) => HEARD[data.kind](data));
-worker.addEventListener("error", () => HEARD.failed({message: "this browser cannot start the page's worker: a newer one can"}));
+worker.addEventListener("error", () => {
+    HEARD.failed({message: "this browser cannot start the page's worker: a newer one can"});
+});
 at("form").addEventListener("submit", (/** @type {Event} */ event) => {
     event.preventDefault();
     submit();

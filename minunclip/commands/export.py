@@ -110,7 +110,7 @@ def traced(graph: Graph):
 
 
 def bare(model):
-    """Without what tracing noted for people who look for faults: source lines, paths of this machine, shapes between."""
+    """Without what tracing noted for those who look for faults: lines of source, paths of this machine, shapes."""
     model.graph.ClearField("value_info")
     for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
         part.ClearField("doc_string")
@@ -119,7 +119,7 @@ def bare(model):
 
 
 def difference(graph: Graph, path: Path) -> tuple[float, float]:
-    """How far onnxruntime is from PyTorch with other inputs than it was traced with, and the largest number there is."""
+    """How far onnxruntime is from PyTorch with other inputs than it was traced with, and the largest number."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

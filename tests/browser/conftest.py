@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture
 def note(request):
-    """note(what, milliseconds) adds a line to the summary, note(what) one without a time. Times are told, never judged."""
+    """note(what, milliseconds) adds a line to the summary; the time may be missing. Times are told, never judged."""
     times = request.config.stash.setdefault(TIMES, [])
 
     def add(what, milliseconds=None):

@@ -19,7 +19,9 @@ function tensor({data, dims}) {
 function close(actual, expected, tolerance) {
     assert.equal(actual.length, expected.length);
     assert.ok(expected.length > 0);
-    expected.forEach((x, i) => assert.ok(Math.abs(actual[i] - x) <= tolerance * (1 + Math.abs(x)), `${i}: ${actual[i]}, not ${x}`));
+    expected.forEach((x, i) => {
+        assert.ok(Math.abs(actual[i] - x) <= tolerance * (1 + Math.abs(x)), `${i}: ${actual[i]}, not ${x}`);
+    });
 }
 
 test("randn draws PyTorch's numbers", () => {
@@ -58,7 +60,8 @@ test("guided DDIM takes the library's steps", async () => {
     for (const {config, scale, eta, steps, channels, noise, expected} of numbers.ddim) {
         // A network of which anybody can compute the answer: waves of x_t, t and the row.
         const network = async (x_t, t) => {
-            const [rows, C, ...sides] = x_t.dims, size = sides.reduce((a, b) => a * b, 1), data = new Float32Array(rows * channels * size);
+            const [rows, C, ...sides] = x_t.dims, size = sides.reduce((a, b) => a * b, 1);
+            const data = new Float32Array(rows * channels * size);
             for (let row = 0; row < rows; row++) {
                 for (let c = 0; c < channels; c++) {
                     for (let i = 0; i < size; i++) {

@@ -32,8 +32,8 @@ export class Cascade {
 
     /** z_t and the tokens of a caption. @param {string} caption @returns {Promise<Text>} */
     async encode(caption) {
-        const ids = this.tokenizer.encode(caption).map(({id}) => BigInt(id));
-        const {embed, tokens} = await this.graphs.run("clip.text", {ids: {data: BigInt64Array.from(ids), dims: [1, ids.length]}});
+        const ids = BigInt64Array.from(this.tokenizer.encode(caption), ({id}) => BigInt(id));
+        const {embed, tokens} = await this.graphs.run("clip.text", {ids: {data: ids, dims: [1, ids.length]}});
         return {embed, tokens, mask: {data: new Uint8Array(ids.length).fill(1), dims: [1, ids.length]}};
     }
 
@@ -52,7 +52,8 @@ export class Cascade {
         const white = yield* ddim(diffusion, denoiser, noiseOf([config.z_width], seed, 0, n), s.steps);
         const D = config.z_width, all = white.data.map((z, i) => z * std[i % D] + mean[i % D]);
         const rows = Array.from({length: n}, (_, i) => all.subarray(i * D, (i + 1) * D));
-        const likeness = rows.map((row) => cosine(row, text.embed.data)), best = likeness.indexOf(Math.max(...likeness));
+        const likeness = rows.map((row) => cosine(row, text.embed.data));
+        const best = likeness.indexOf(Math.max(...likeness));
         return {z_i: {data: rows[best].slice(), dims: [1, D]}, candidates: {data: all, dims: [n, D]}, likeness, best};
     }
 
@@ -66,8 +67,8 @@ export class Cascade {
      */
     async *decode(z_i, text, seed, s) {
         const {config, null_z} = this.stages.decoder, none = {data: Float32Array.from(null_z), dims: z_i.dims};
-        const captions = await this.compared(text, 1, s.guidance);
-        const kept = await this.graphs.run("decoder.read", {z_i: s.guidance === 1 ? z_i : rowsOf(none, z_i), ...captions});
+        const captions = await this.compared(text, 1, s.guidance), embeds = s.guidance === 1 ? z_i : rowsOf(none, z_i);
+        const kept = await this.graphs.run("decoder.read", {z_i: embeds, ...captions});
         const denoiser = this.denoiser("decoder.step", kept, s.guidance);
         const noise = noiseOf([3, config.size, config.size], seed, 1);
         return clamped(yield* ddim(new Diffusion(config.diffusion), denoiser, noise, s.steps, s.eta));
@@ -83,8 +84,8 @@ export class Cascade {
     async *upsample(low, number, seed) {
         const stage = `upsampler-${number + 1}`, {config} = this.stages[stage];
         const low_res = enlarge(low, config.size), noise = noiseOf([3, config.size, config.size], seed, 2 + number);
-        const steps = this.settings.upsampler_steps[number];
-        return clamped(yield* ddim(new Diffusion(config.diffusion), this.denoiser(`${stage}.step`, {low_res}, 1), noise, steps));
+        const steps = this.settings.upsampler_steps[number], denoiser = this.denoiser(`${stage}.step`, {low_res}, 1);
+        return clamped(yield* ddim(new Diffusion(config.diffusion), denoiser, noise, steps));
     }
 
     /** A graph as a denoiser, guided if need be. What stays the same over all steps is given once. */

@@ -23,8 +23,8 @@ const SCHEDULES = {
     linear(steps) {
         const first = float32(0.1 / steps), last = float32(20 / steps);
         const step = float32(float32(last - first) / (steps - 1));
-        const at = (/** @type {number} */ t) => (t < Math.floor(steps / 2) ? first + step * t : last - step * (steps - 1 - t));
-        return Array.from({length: steps}, (_, t) => Math.min(at(t), 0.999));
+        const half = Math.floor(steps / 2), betas = Array.from({length: steps}, (_, t) => t);
+        return betas.map((t) => Math.min(t < half ? first + step * t : last - step * (steps - 1 - t), 0.999));
     },
 };
 
@@ -67,8 +67,8 @@ export class Diffusion {
      */
     estimate(prediction, x_t, t) {
         const [signal, sigma] = this.scales(t), clip = this.config.clip ?? Infinity;
-        const solve = SOLVERS[this.config.target];
-        const x_0 = x_t.data.map((x, i) => Math.min(Math.max(solve(prediction.data[i], x, signal, sigma), -clip), clip));
+        const solve = SOLVERS[this.config.target], said = prediction.data;
+        const x_0 = x_t.data.map((x, i) => Math.min(Math.max(solve(said[i], x, signal, sigma), -clip), clip));
         const eps = x_t.data.map((x, i) => (x - signal * x_0[i]) / sigma);
         return {x_0: {data: x_0, dims: x_t.dims}, eps};
     }
@@ -115,7 +115,8 @@ export async function* ddim(diffusion, denoiser, noise, steps, eta = 0) {
     for (let i = 0; i < steps; i++) {
         const [t, tPrev] = visited.slice(i, i + 2);
         const {x_0, eps} = diffusion.estimate(await denoiser(x_t, t), x_t, t);
-        const fresh = float32(float32(eta ** 2) * diffusion.stepVariance(t, tPrev)), [towards] = diffusion.scales(tPrev);
+        const [towards] = diffusion.scales(tPrev), share = float32(eta ** 2);
+        const fresh = float32(share * diffusion.stepVariance(t, tPrev));    // the variance of the noise added anew
         const away = Math.sqrt(Math.max(float32(float32(1 - diffusion.alphaBar(tPrev)) - fresh), 0));
         const data = x_0.data.map((x, k) => towards * x + away * eps[k]);
         if (eta > 0 && t > 0) {
@@ -147,7 +148,7 @@ export function guided(doubled, scale) {
 }
 
 /**
- * The prediction in a network's output: its first C channels. A learned variance, which DDIM does not use, follows them.
+ * The prediction in a network's output: its first C channels. A learned variance follows, which DDIM does not use.
  * @param {Tensor} output (B, C or 2 C, ...)
  * @param {Tensor} x_t (B, C, ...)
  * @returns {Tensor}

@@ -30,7 +30,8 @@ export class Graphs {
         const {file, graphs} = this.manifest.stages[stage], weights = await fetched(file);
         for (const [part, graph] of Object.entries(graphs)) {
             const options = {executionProviders: ["wasm"], externalData: [{path: file, data: weights}]};
-            this.sessions.set(`${stage}.${part}`, await this.ort.InferenceSession.create(await fetched(graph.file), options));
+            const session = await this.ort.InferenceSession.create(await fetched(graph.file), options);
+            this.sessions.set(`${stage}.${part}`, session);
         }
     }
 

@@ -1,8 +1,8 @@
 /**
  * What the worker does: it opens the stages one after the other, and draws what was asked for last.
  *
- * Every result is kept by the settings that it depends on. So another guidance of the decoder starts at the decoder, and
- * a slider that comes back shows its picture at once. A newer request ends an older one between two steps.
+ * Every result is kept by the settings that it depends on. So another guidance of the decoder starts at the decoder,
+ * and a slider that comes back shows its picture at once. A newer request ends an older one between two steps.
  *
  * @typedef {{caption: string, seed: number, size: number,
  *            prior: import("./cascade.js").PriorSettings, decoder: import("./cascade.js").DecoderSettings}} Request
@@ -138,8 +138,13 @@ export class Studio {
         });
     }
 
-    /** Run a stage, and tell of every step unless it is to be quiet: all steps, the result, and the seconds it took. */
-    async run(/** @type {string} */ stage, /** @type {AsyncGenerator} */ generator, /** @type {() => void} */ here, quiet = false) {
+    /**
+     * Run a stage, and tell of every step unless it is to be quiet: all steps, the result, and the seconds it took.
+     * @param {string} stage
+     * @param {AsyncGenerator} generator
+     * @param {() => void} here throws if nobody waits for this any more
+     */
+    async run(stage, generator, here, quiet = false) {
         await this.open[stage];
         const start = performance.now(), steps = [];
         for (;;) {

@@ -45,7 +45,8 @@ export class WordTokenizer {
     /** @param {string} word @param {string} caption */
     complaint(word, caption) {
         const near = closeMatches(word, this.vocabulary);
-        const hint = near.length ? `did you mean ${near.map(repr).join(" or ")}?` : `it knows ${this.vocabulary.join(", ")}.`;
+        const all = `it knows ${this.vocabulary.join(", ")}.`;
+        const hint = near.length ? `did you mean ${near.map(repr).join(" or ")}?` : all;
         return `the scenes model does not know the word ${short(word, 24)} in ${short(caption, 60)}: ${hint}`;
     }
 }

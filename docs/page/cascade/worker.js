@@ -14,7 +14,10 @@ const FIRST = ["clip", "prior", "decoder"];     // what the first picture takes
 
 const studio = new Studio(tell);
 let received = 0;
-const files = new Files(new URL("../", import.meta.url).href, (bytes) => tell({kind: "received", bytes: (received += bytes)}));
+const files = new Files(new URL("../", import.meta.url).href, (bytes) => {
+    received += bytes;
+    tell({kind: "received", bytes: received});
+});
 
 /** Typed arrays are copied on their way to the page; a tensor of onnxruntime's becomes a plain one. */
 function tell(/** @type {any} */ message) {
@@ -31,13 +34,14 @@ function plain(value) {
 
 /** The files of some stages. */
 function filesOf(/** @type {any} */ manifest, /** @type {string[]} */ stages) {
-    return stages.flatMap((stage) => [manifest.stages[stage].file, ...Object.values(manifest.stages[stage].graphs).map(({file}) => file)]);
+    const entries = stages.map((stage) => manifest.stages[stage]);
+    return entries.flatMap((stage) => [stage, ...Object.values(stage.graphs)].map(({file}) => file));
 }
 
 async function begin() {
     const manifest = await files.manifest(), stages = Object.keys(manifest.stages);
     const {vocabulary, context, settings, sizes} = manifest;
-    const first = files.bytesOf([RUNTIME, ...filesOf(manifest, FIRST)]), all = files.bytesOf([RUNTIME, ...filesOf(manifest, stages)]);
+    const [first, all] = [FIRST, stages].map((needed) => files.bytesOf([RUNTIME, ...filesOf(manifest, needed)]));
     tell({kind: "manifest", vocabulary, context, settings, sizes, first, all});
     ort.env.wasm.numThreads = 1;                // more would need a page that is isolated from other origins
     ort.env.wasm.wasmBinary = (await files.fetched(RUNTIME)).buffer;

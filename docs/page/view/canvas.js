@@ -12,7 +12,7 @@ const BELOW = [58, 124, 191], ZERO = [245, 243, 238], ABOVE = [214, 104, 33];   
  * @param {Numbers} picture
  */
 export function paintPicture(canvas, {data, dims}) {
-    const [side, pen] = [dims[3], penOf(canvas, dims[3], dims[3])], image = pen.createImageData(side, side), area = side * side;
+    const side = dims[3], area = side * side, pen = penOf(canvas, side, side), image = pen.createImageData(side, side);
     for (let i = 0; i < area; i++) {
         for (let channel = 0; channel < 3; channel++) image.data[4 * i + channel] = byteOf(data[channel * area + i]);
         image.data[4 * i + 3] = 255;
@@ -34,8 +34,8 @@ function byteOf(x) {
  * @param {number} height of a row, in pixels of the page
  */
 export function paintRows(canvas, rows, height) {
-    const width = rows[0].length, pen = penOf(canvas, width, rows.length), image = pen.createImageData(width, rows.length);
-    const full = 2 * usual(rows) || 1;
+    const width = rows[0].length, pen = penOf(canvas, width, rows.length), full = 2 * usual(rows) || 1;
+    const image = pen.createImageData(width, rows.length);
     rows.forEach((row, y) => {
         for (let x = 0; x < width; x++) image.data.set(colourOf(row[x] / full), 4 * (y * width + x));
     });

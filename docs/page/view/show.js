@@ -9,6 +9,11 @@ export function at(id) {
     return document.getElementById(id);
 }
 
+/** What a screen reader says of a picture. @param {string} id @param {string} words */
+function label(id, words) {
+    at(id).setAttribute("aria-label", words);
+}
+
 /** Seconds, as a reader wants them. @param {number} seconds */
 export function told(seconds) {
     return seconds < 0.1 ? `${Math.max(1, Math.round(1000 * seconds))} ms` : `${seconds.toFixed(1)} s`;
@@ -22,8 +27,8 @@ function rowsOf({data, dims}) {
 
 /** A row of numbers as a block with the shape of a picture, for a small view. @param {Float32Array} row */
 function block(row) {
-    const width = Math.ceil(Math.sqrt(row.length));
-    return Array.from({length: Math.ceil(row.length / width)}, (_, i) => padded(row.subarray(i * width, (i + 1) * width), width));
+    const width = Math.ceil(Math.sqrt(row.length)), height = Math.ceil(row.length / width);
+    return Array.from({length: height}, (_, i) => padded(row.subarray(i * width, (i + 1) * width), width));
 }
 
 /** @param {Float32Array} row @param {number} width */
@@ -41,7 +46,7 @@ function lengthOf(x) {
 /** Section 1: tokens, z_t, the tokens' vectors. */
 export function showText(/** @type {any} */ {caption, tokens, text, seconds}) {
     at("tokens").replaceChildren(...tokens.map(({word, id}, /** @type {number} */ i) => {
-        const item = document.createElement("li"), name = document.createElement("span"), number = document.createElement("small");
+        const [item, name, number] = ["li", "span", "small"].map((kind) => document.createElement(kind));
         name.textContent = word;
         name.className = i === 0 || i === tokens.length - 1 ? "mark" : "";
         number.textContent = id;
@@ -53,9 +58,10 @@ export function showText(/** @type {any} */ {caption, tokens, text, seconds}) {
     paintRows(at("zt"), [z_t], 36);
     paintRows(at("strip-zt"), block(z_t), 0);
     paintRows(at("vectors"), rowsOf(text.tokens), 12);
-    at("zt").setAttribute("aria-label", `The text embedding of “${caption}”: ${z_t.length} numbers, drawn as a strip of colours`);
-    at("vectors").setAttribute("aria-label", `The vectors of the ${tokens.length} tokens, a row of colours for each`);
-    at("zt-text").innerHTML = `z<sub>t</sub>: ${z_t.length} numbers, of length ${lengthOf(z_t).toFixed(1)}; computed in ${told(seconds)}.`;
+    label("zt", `The text embedding of “${caption}”: ${z_t.length} numbers, drawn as a strip of colours`);
+    label("vectors", `The vectors of the ${tokens.length} tokens, a row of colours for each`);
+    at("zt-text").innerHTML = `z<sub>t</sub>: ${z_t.length} numbers, of length ${lengthOf(z_t).toFixed(1)}; ` +
+        `computed in ${told(seconds)}.`;
 }
 
 /** Section 2: the prior's estimates and what it kept. */
@@ -64,11 +70,11 @@ export function showEmbedded(/** @type {any} */ {steps, result, seconds}) {
     paintRows(at("prior-steps-heat"), rows, Math.max(4, Math.min(12, 180 / rows.length)));
     paintRows(at("zi"), [z_i.data], 36);
     paintRows(at("strip-zi"), block(z_i.data), 0);
-    at("prior-steps-heat").setAttribute("aria-label", `What the prior expects at each of ${rows.length} steps, a row of colours for each`);
-    at("zi").setAttribute("aria-label", `The image embedding: ${z_i.data.length} numbers, drawn as a strip of colours`);
+    label("prior-steps-heat", `What the prior expects at each of ${rows.length} steps, a row of colours for each`);
+    label("zi", `The image embedding: ${z_i.data.length} numbers, drawn as a strip of colours`);
     const all = likeness.map((/** @type {number} */ x) => x.toFixed(3)).join(" and ");
-    at("zi-text").innerHTML = `z<sub>i</sub>, of length ${lengthOf(z_i.data).toFixed(1)}. Likeness to z<sub>t</sub> (cosine) of ` +
-        `the candidates: ${all}; ${likeness.length > 1 ? `number ${best + 1} was kept` : "one is enough"}. ` +
+    at("zi-text").innerHTML = `z<sub>i</sub>, of length ${lengthOf(z_i.data).toFixed(1)}. Likeness to z<sub>t</sub> ` +
+        `(cosine) of the candidates: ${all}; ${likeness.length > 1 ? `number ${best + 1} was kept` : "one is enough"}. ` +
         `${steps.length} steps in ${told(seconds)}.`;
 }
 
@@ -76,16 +82,18 @@ export function showEmbedded(/** @type {any} */ {steps, result, seconds}) {
 export function showStep(/** @type {any} */ {x_t, x_0, t}, /** @type {number} */ number, /** @type {number} */ total) {
     paintPicture(at("noisy"), x_t);
     paintPicture(at("expected"), x_0);
-    at("noisy").setAttribute("aria-label", `The picture after step ${number} of ${total}, with the noise that is left`);
-    at("expected").setAttribute("aria-label", `What the decoder expects at step ${number} of ${total}`);
+    label("noisy", `The picture after step ${number} of ${total}, with the noise that is left`);
+    label("expected", `What the decoder expects at step ${number} of ${total}`);
     at("decoder-text").textContent = `Step ${number} of ${total}, at timestep ${t} of 999.`;
 }
 
 /** The picture at the top, with whatever stage has drawn it. */
 export function showResult(/** @type {any} */ picture, /** @type {string} */ caption, /** @type {string} */ stage) {
     const side = picture.dims[3];
-    paintPicture(at("result"), picture);
-    at("result").setAttribute("aria-label", `${caption}, drawn at ${side} pixels`);
+    for (const id of ["result", "prior-picture"]) {
+        paintPicture(at(id), picture);
+        label(id, `${caption}, drawn at ${side} pixels`);
+    }
     at("result-text").textContent = `“${caption}”, ${side} × ${side} pixels, ${stage}`;
 }
 
@@ -95,7 +103,7 @@ export function showEnlarged(/** @type {any} */ {cubic, result, seconds, side, s
     paintPicture(at("large"), result);
     paintPicture(at("strip-large"), result);
     at("strip-large-text").textContent = `upsampler: ${side} px`;
-    at("cubic").setAttribute("aria-label", `The picture enlarged to ${side} pixels by a formula: its edges are soft`);
-    at("large").setAttribute("aria-label", `The picture enlarged to ${side} pixels by the upsampler`);
+    label("cubic", `The picture enlarged to ${side} pixels by a formula: its edges are soft`);
+    label("large", `The picture enlarged to ${side} pixels by the upsampler`);
     at("large-text").textContent = `by the upsampler, ${side} pixels: ${steps.length} steps in ${told(seconds)}`;
 }

@@ -103,9 +103,10 @@ export class Way {
     /** @param {any} picture */
     paint({theta, result, seconds, request}) {
         paintPicture(at("between"), result);
-        const ends = new Map([[0, `“${request.caption}”`], [1, `“${request.other}”`]]);
-        at("between-text").textContent = `${ends.get(theta) ?? `${percent(theta)} of the way`}, from the embedding alone, in ${told(seconds)}`;
-        at("between").setAttribute("aria-label", `The picture at ${percent(theta)} of the way from “${request.caption}” to “${request.other}”`);
+        const [from, to] = [`“${request.caption}”`, `“${request.other}”`];
+        const place = new Map([[0, from], [1, to]]).get(theta) ?? `${percent(theta)} of the way`;
+        at("between-text").textContent = `${place}, from the embedding alone, in ${told(seconds)}`;
+        at("between").setAttribute("aria-label", `The picture at ${percent(theta)} of the way from ${from} to ${to}`);
         for (const [other, {button}] of this.pictures) button.setAttribute("aria-current", String(other === theta));
     }
 }

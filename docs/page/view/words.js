@@ -34,7 +34,8 @@ export class WordField {
     /** Show the words that begin like this one. */
     offer() {
         const begun = this.begun.toLowerCase();
-        const words = begun ? this.vocabulary.filter((word) => word.startsWith(begun) && word !== begun).slice(0, SHOWN) : [];
+        const fits = this.vocabulary.filter((word) => begun && word.startsWith(begun) && word !== begun);
+        const words = fits.slice(0, SHOWN);
         this.list.replaceChildren(...words.map((word, i) => {
             const option = document.createElement("li");
             option.id = `${this.list.id}-${i}`;
@@ -78,7 +79,8 @@ export class WordField {
 
     /** Put a word in the place of what was begun. @param {string} word */
     take(word) {
-        const {value, selectionStart} = this.input, end = selectionStart ?? value.length, start = end - this.begun.length;
+        const {value, selectionStart} = this.input, end = selectionStart ?? value.length;
+        const start = end - this.begun.length;
         const gap = /^\s/.test(value.slice(end)) ? "" : " ";
         this.input.value = value.slice(0, start) + word + gap + value.slice(end);
         this.input.setSelectionRange(start + word.length + 1, start + word.length + 1);
