@@ -154,26 +154,35 @@ def fetch_runtime(folder: Path) -> None:
         if hashlib.sha256(content).hexdigest() != sum_:
             raise ValueError(f"npm's {name} is not the one that docs/page/build.py knows: set its sum with the version")
         if name.endswith(".mjs"):
-            content = re.sub(rb"//# sourceMappingURL=\S+\s*$", b"", content)
+            content = without_map(content)
         (folder / name).write_bytes(content)
     (folder / "LICENSE.txt").write_text(LICENCE, encoding="utf-8")
 
 
+def without_map(content: bytes) -> bytes:
+    """A script without the address of its source map, which is not there."""
+    return re.sub(rb"//# sourceMappingURL=\S+\s*$", b"", content)
+
+
 def from_npm(package: str) -> Path:
-    """The folder of an npm package, in the version that package.json names. Raises OSError if npm cannot fetch it."""
+    """The folder of a package in the version that package.json names. Raises OSError if npm cannot fetch it."""
     pins = json.loads((HERE / "package.json").read_text())
-    version = (pins["dependencies"] | pins["devDependencies"])[package]
-    folder = CACHE / f"{package}-{version}"
+    return npm_folder(f"{package}@{(pins['dependencies'] | pins['devDependencies'])[package]}")
+
+
+def npm_folder(package: str) -> Path:
+    """The folder of "package@version", which npm fetches once. Raises OSError if it cannot."""
+    folder = CACHE / package.replace("/", "-")
     if folder.is_dir():
         return folder
     if not shutil.which("npm"):
         raise OSError(f"npm is not installed, and {folder} is not there: install Node.js, which brings npm")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as made:
-        done = subprocess.run(["npm", "pack", "--silent", f"{package}@{version}"], cwd=made, capture_output=True,
-                              text=True, shell=os.name == "nt")  # fmt: skip
+        done = subprocess.run(["npm", "pack", "--silent", package], cwd=made, capture_output=True, text=True,
+                              shell=os.name == "nt")  # fmt: skip
         if done.returncode:
-            raise OSError(f"npm could not fetch {package}@{version}: {done.stderr.strip()[-300:]}")
+            raise OSError(f"npm could not fetch {package}: {done.stderr.strip()[-300:]}")
         with tarfile.open(Path(made) / done.stdout.split()[-1]) as tar:
             tar.extractall(made, filter="data")
         shutil.move(Path(made) / "package", folder)
