@@ -6,7 +6,7 @@ extensions = ["myst_nb"]
 html_theme = "sphinx_book_theme"
 html_title = "DALL·E 2 from the ground up"
 html_theme_options = {"show_toc_level": 2, "use_download_button": True, "use_fullscreen_button": False,
-                      "show_navbar_depth": 1}  # fmt: skip
+                      "show_navbar_depth": 1, "navbar_persistent": []}  # fmt: skip
 html_context = {"default_mode": "auto"}
 html_favicon = "icon.svg"
 html_static_path = ["_static"]

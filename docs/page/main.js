@@ -17,7 +17,7 @@ const RANDOM = 10000;       // seeds of "Another one"
 
 const worker = new Worker(new URL("./cascade/worker.js", import.meta.url), {type: "module"});
 const state = {
-    caption: "", size: 0, started: 0, first: 0, all: 0,
+    caption: "", size: 0, started: 0, first: 0, all: 0, serial: 0,
     /** @type {any[]} the decoder's steps, for the slider that looks at them */ steps: [], total: 0,
     /** @type {any} */ manifest: null, /** @type {Way | null} */ way: null,
     /** @type {WordTokenizer | null} */ tokenizer: null,
@@ -28,8 +28,9 @@ const state = {
 /** All that is set, as a request. */
 function request() {
     const number = (/** @type {string} */ id) => Number(at(id).value), {candidates} = state.manifest.settings;
+    const {serial, caption, size} = state, seed = Math.min(Math.max(Math.trunc(number("seed")) || 0, 0), 999999);
     return {
-        caption: state.caption, seed: Math.min(Math.max(Math.trunc(number("seed")) || 0, 0), 999999), size: state.size,
+        serial, caption, seed, size,
         prior: {guidance: number("prior-guidance"), steps: number("prior-steps"), candidates},
         decoder: {guidance: number("decoder-guidance"), steps: number("decoder-steps"), eta: number("eta")},
     };
@@ -38,6 +39,7 @@ function request() {
 /** Ask for the picture of what is set now. */
 function draw() {
     if (!state.manifest) return;
+    state.serial++;
     const wanted = request();
     at("seed").value = wanted.seed;                                     // what counts, whatever was typed
     state.started = performance.now();
@@ -203,7 +205,10 @@ function exampleButton(caption) {
     return item;
 }
 
-worker.addEventListener("message", ({data}) => HEARD[data.kind](data));
+worker.addEventListener("message", ({data}) => {
+    const late = data.of !== "way" && "serial" in data && data.serial !== state.serial;    // of an older request
+    if (!late) HEARD[data.kind](data);
+});
 worker.addEventListener("error", () => {
     HEARD.failed({message: "this browser cannot start the page's worker: a newer one can"});
 });

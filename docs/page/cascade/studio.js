@@ -4,7 +4,7 @@
  * Every result is kept by the settings that it depends on. So another guidance of the decoder starts at the decoder,
  * and a slider that comes back shows its picture at once. A newer request ends an older one between two steps.
  *
- * @typedef {{caption: string, seed: number, size: number,
+ * @typedef {{serial: number, caption: string, seed: number, size: number,
  *            prior: import("./cascade.js").PriorSettings, decoder: import("./cascade.js").DecoderSettings}} Request
  * @typedef {Request & {other: string, thetas: number[]}} WayRequest
  */
@@ -61,12 +61,12 @@ export class Studio {
             const kind = this.wanted.draw ? "draw" : "way", request = this.wanted[kind];
             try {
                 await (kind === "draw" ? this.draw(request) : this.way(request));
-                this.tell({kind: "done", of: kind, request});
+                this.tell({kind: "done", of: kind, serial: request.serial});
                 if (this.wanted[kind] === request) this.wanted[kind] = null;
             } catch (error) {
                 if (error instanceof Superseded) continue;
                 const told = error instanceof CaptionError ? "refused" : "failed";
-                this.tell({kind: told, of: kind, message: error.message});
+                this.tell({kind: told, of: kind, message: error.message, serial: request.serial});
                 if (this.wanted[kind] === request) this.wanted[kind] = null;
             }
         }
@@ -75,45 +75,48 @@ export class Studio {
 
     /** Caption to picture, up to the wanted size. @param {Request} request */
     async draw(request) {
-        const {caption, seed, prior, decoder} = request, here = () => this.check("draw", request);
+        const {caption, seed, prior, decoder, serial} = request;
+        const tell = (/** @type {any} */ message) => {
+            this.check("draw", request);
+            this.tell({...message, serial});
+        };
         const text = await this.read(caption);
-        this.tell({kind: "text", ...text});
-        const embedded = await this.embed(request, here);
-        this.tell({kind: "embedded", ...embedded, z_t: text.text.embed.data});
+        tell({kind: "text", ...text});
+        const embedded = await this.embed(request, tell);
+        tell({kind: "embedded", ...embedded});
         const decoded = await this.kept("decode", {caption, seed, prior, decoder}, async () => {
-            return this.run("decoder", this.cascade.decode(embedded.result.z_i, text.text, seed, decoder), here);
+            return this.run("decoder", this.cascade.decode(embedded.result.z_i, text.text, seed, decoder), tell);
         });
-        this.tell({kind: "decoded", ...decoded});
-        await this.enlarge(decoded.result, request, here);
+        tell({kind: "decoded", ...decoded});
+        await this.enlarge(decoded.result, request, tell);
     }
 
     /** The upsamplers, up to the wanted size. */
-    async enlarge(/** @type {any} */ picture, /** @type {Request} */ request, /** @type {() => void} */ here) {
-        const {size, ...settings} = request;
+    async enlarge(/** @type {any} */ picture, /** @type {Request} */ request, /** @type {(m: any) => void} */ tell) {
+        const {size, serial, ...settings} = request;
         for (let number = 0; this.cascade.sizes[number] < size; number++) {
             const side = this.cascade.sizes[number + 1];
             const larger = await this.kept("enlarge", {side, ...settings}, async () => {
-                await this.open[`upsampler-${number + 1}`];
-                return this.run(`upsampler-${number + 1}`, this.cascade.upsample(picture, number, settings.seed), here);
+                return this.run(`upsampler-${number + 1}`, this.cascade.upsample(picture, number, settings.seed), tell);
             });
-            this.tell({kind: "enlarged", side, number, cubic: enlarge(picture, side), ...larger});
+            tell({kind: "enlarged", side, number, cubic: enlarge(picture, side), ...larger});
             picture = larger.result;
         }
     }
 
     /** Pictures on the way from one caption's z_i to another's: z_i alone decides, the decoder reads no caption. */
     async way(/** @type {WayRequest} */ request) {
-        const {caption, other, seed, prior, decoder, thetas} = request, here = () => this.check("way", request);
-        const ends = [];
+        const {caption, other, seed, prior, decoder, thetas} = request, ends = [];
+        const check = () => this.check("way", request);                 // no step is told
         for (const said of [caption, other]) {
-            ends.push((await this.embed({caption: said, seed, prior}, here, true)).result.z_i);
+            ends.push((await this.embed({caption: said, seed, prior}, check)).result.z_i);
         }
         const empty = await this.cascade.encode("");
         for (const theta of thetas) {
             const key = {caption, other, seed, prior, decoder, theta};
             const {result, seconds} = await this.kept("way", key, async () => {
                 const z_i = slerp(ends[0], ends[1], theta);
-                return this.run("decoder", this.cascade.decode(z_i, empty, seed, decoder), here, true);
+                return this.run("decoder", this.cascade.decode(z_i, empty, seed, decoder), check);
             });
             this.tell({kind: "between", theta, result, seconds, request});
         }
@@ -130,30 +133,29 @@ export class Studio {
     }
 
     /** A caption's z_i. */
-    async embed(/** @type {any} */ {caption, seed, prior}, /** @type {() => void} */ here, quiet = false) {
+    async embed(/** @type {any} */ {caption, seed, prior}, /** @type {(message: any) => void} */ tell) {
         const {text} = await this.read(caption);
         return this.kept("embed", {caption, seed, prior}, async () => {
             await this.open.prior;
-            return this.run("prior", this.cascade.embed(text, seed, prior), here, quiet);
+            return this.run("prior", this.cascade.embed(text, seed, prior), tell);
         });
     }
 
     /**
-     * Run a stage, and tell of every step unless it is to be quiet: all steps, the result, and the seconds it took.
+     * Run a stage: all its steps, the result, and the seconds it took.
      * @param {string} stage
      * @param {AsyncGenerator} generator
-     * @param {() => void} here throws if nobody waits for this any more
+     * @param {(message: any) => void} tell hears of every step, and throws if nobody waits for this any more
      */
-    async run(stage, generator, here, quiet = false) {
+    async run(stage, generator, tell) {
         await this.open[stage];
         const start = performance.now(), steps = [];
         for (;;) {
             const {done, value} = await generator.next();
             if (done) return {steps, result: value, seconds: (performance.now() - start) / 1000};
             steps.push(value);
-            if (!quiet) this.tell({kind: "step", stage, number: steps.length, ...value});
             await breath();
-            here();
+            tell({kind: "step", stage, number: steps.length, ...value});
         }
     }
 

@@ -20,6 +20,7 @@ export class Way {
         this.refused = refused;
         this.other = "";
         this.whole = false;                                             // whether all pictures are wanted
+        this.serial = 0;                                                // of the last change of captions or settings
         /** @type {Map<number, any>} by theta: the picture's message, and its button */
         this.pictures = new Map();
         at("way-form").addEventListener("submit", (/** @type {Event} */ event) => {
@@ -43,7 +44,8 @@ export class Way {
         this.other = other;
         at("between-text").textContent = "Drawing …";
         const others = this.whole ? THETAS.filter((theta) => theta !== this.theta) : [];
-        this.worker.postMessage({kind: "way", request: {...this.request(), other, thetas: [this.theta, ...others]}});
+        const request = {...this.request(), other, thetas: [this.theta, ...others], serial: this.serial};
+        this.worker.postMessage({kind: "way", request});
     }
 
     /** The slider was moved: show the picture, or draw it. */
@@ -68,6 +70,7 @@ export class Way {
     }
 
     clear() {
+        this.serial++;
         this.pictures.clear();
         at("way-strip").replaceChildren();
         at("between").width = at("between").height = 32;                // which wipes it
@@ -77,7 +80,7 @@ export class Way {
 
     /** A picture came. @param {any} message */
     show(message) {
-        if (message.request.other !== this.other) return;
+        if (message.request.serial !== this.serial) return;
         if (!this.pictures.has(message.theta)) this.add(message);
         if (message.theta === this.theta) this.paint(this.pictures.get(message.theta));
     }
