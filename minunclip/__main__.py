@@ -99,7 +99,7 @@ def _embed_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="scenes", help="scenes (the default), or a folder of your own weights")
-    parser.add_argument("--out", type=path, default=Path("onnx"), help="the folder to write to (default: onnx)")
+    parser.add_argument("--out", type=path, help="the folder to write to (default: in data/onnx)")
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:

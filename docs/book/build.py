@@ -112,8 +112,8 @@ def write_code(folder: Path) -> None:
         links = [*(f"- [{path.name}]({path.stem}.md)" for path in paths),
                  *(f"- [{other.name}/]({other.name}/index.md)" for other in sorted(below))]  # fmt: skip
         write_page(folder / inside / "index.md", f"# `{inside.as_posix()}/`", "\n".join(links))
-    tops = "- [minunclip/](minunclip/index.md)\n- [tests/parity/](tests/parity/index.md)"
-    (folder / "index.md").write_text(f"# The library's files\n\nAs the chapters cite them.\n\n{tops}\n", encoding="utf-8")
+    top = "# The library's files\n\n- [minunclip/](minunclip/index.md)\n- [tests/parity/](tests/parity/index.md)\n"
+    (folder / "index.md").write_text(top, encoding="utf-8")
 
 
 def write_page(path: Path, title: str, body: str) -> None:

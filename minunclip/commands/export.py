@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common import check_target, replacing, write_text
+from ..common import DATA, check_target, replacing, write_text
 from ..pretrained import is_ours, load
 from ..prior import DiffusionPrior
 from ..text import WordTokenizer
@@ -32,7 +32,7 @@ WEIGHTS = 256                               # a tensor of so many numbers or mor
 TOLERANCE = 1e-3                            # how far a graph may be from PyTorch, as a share of 1 + the largest number
 
 
-def export(model: str = "scenes", out: Path = Path("onnx")) -> Path:
+def export(model: str = "scenes", out: Path | None = None) -> Path:
     """Write the graphs, weights and manifest of a model of ours into a folder; the manifest, which comes last.
 
     Prints how large each graph is and how far its output is from PyTorch's. Raises ImportError without the packages,
@@ -43,6 +43,7 @@ def export(model: str = "scenes", out: Path = Path("onnx")) -> Path:
                           "them with pip")  # fmt: skip
     if not is_ours(model):
         raise ValueError(f"export takes scenes, or a folder that `minunclip train` wrote, not {model}")
+    out = out or DATA / "onnx" / Path(model).name
     check_target(out / "manifest.json")
     cascade = load(model)
     check_parts(cascade, model)
@@ -50,6 +51,7 @@ def export(model: str = "scenes", out: Path = Path("onnx")) -> Path:
     for graph in graphs_of(cascade):
         stage = stages.setdefault(graph.stage, Written(out, graph.stage))
         stage.add(graph, traced(graph))
+    (out / "manifest.json").unlink(missing_ok=True)                     # an export that breaks off is not a whole one
     entries = {name: {**stage.finish(), **facts_of(cascade, name)} for name, stage in stages.items()}
     text = json.dumps({**about(cascade, model), "stages": entries}, indent=1)
     write_text(out / "manifest.json", text + "\n")

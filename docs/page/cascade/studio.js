@@ -97,7 +97,10 @@ export class Studio {
         for (let number = 0; this.cascade.sizes[number] < size; number++) {
             const side = this.cascade.sizes[number + 1];
             const larger = await this.kept("enlarge", {side, ...settings}, async () => {
-                return this.run(`upsampler-${number + 1}`, this.cascade.upsample(picture, number, settings.seed), tell);
+                const generator = this.cascade.upsample(picture, number, settings.seed);
+                const check = () => this.check("draw", request);        // no step is told
+                const {steps, ...drawn} = await this.run(`upsampler-${number + 1}`, generator, check);
+                return {...drawn, steps: steps.length};                 // large ones are not kept
             });
             tell({kind: "enlarged", side, number, cubic: enlarge(picture, side), ...larger});
             picture = larger.result;

@@ -105,5 +105,5 @@ export function showEnlarged(/** @type {any} */ {cubic, result, seconds, side, s
     at("strip-large-text").textContent = `upsampler: ${side} px`;
     label("cubic", `The picture enlarged to ${side} pixels by a formula: its edges are soft`);
     label("large", `The picture enlarged to ${side} pixels by the upsampler`);
-    at("large-text").textContent = `by the upsampler, ${side} pixels: ${steps.length} steps in ${told(seconds)}`;
+    at("large-text").textContent = `by the upsampler, ${side} pixels: ${steps} steps in ${told(seconds)}`;
 }
