@@ -111,9 +111,10 @@ def test_the_way_between_two_captions(site, cascade):
     site.tab.locator("#way-form button").click()
     site.tab.locator("#way-strip li").nth(8).wait_for()
     ends = [cascade.embed(cascade.encode_text(caption), seed=3).finish() for caption in (here, there)]
-    denoiser = cascade.decoder_denoiser(slerp(*ends, 0.5), cascade.clip.encode_text([""]), 3.0)
+    empty, s = cascade.clip.encode_text([""]), cascade.settings
+    denoiser = cascade.decoder_denoiser(slerp(*ends, 0.5), empty, s.decoder_guidance)
     noise = cascade.noise((1, 3, 32, 32), 3, "decoder")
-    halfway = last(ddim(cascade.decoder.diffusion, denoiser, noise, cascade.settings.decoder_steps))
+    halfway = last(ddim(cascade.decoder.diffusion, denoiser, noise, s.decoder_steps))
     assert difference(site.picture("between"), pixels(halfway)) <= 2
     site.tab.locator("#theta").press("End")
     site.tab.locator("#between-text", has_text=there).wait_for()
