@@ -136,6 +136,7 @@ def test_a_slider_by_keyboard(site, note):
 
 
 def test_it_works_without_the_network(site, page):
+    page.locator("#loading").wait_for(state="hidden")                   # all that it ever fetches is here
     page.context.set_offline(True)
     site.draw("a purple moon", 2)
     site.tab.get_by_label("512 pixels").check()
