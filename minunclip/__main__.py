@@ -1,4 +1,4 @@
-"""The command line: minunclip draw | fetch | train | evaluate | doctor | pictures | embed."""
+"""The command line: minunclip draw | fetch | train | evaluate | doctor | pictures | embed | export."""
 
 from __future__ import annotations
 
@@ -159,9 +159,16 @@ def _embed(args: argparse.Namespace) -> int:
     return 0
 
 
+def _export(args: argparse.Namespace) -> int:
+    from .commands.export import export
+
+    print(export(args.model, args.out))
+    return 0
+
+
 COMMANDS = {
     "draw": _draw, "fetch": _fetch, "train": _train, "evaluate": _evaluate, "doctor": _doctor, "pictures": _pictures,
-    "embed": _embed,
+    "embed": _embed, "export": _export,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", help="look whether this machine is ready")
     pictures_arguments(commands.add_parser("pictures", help="look for faults in captioned pictures, or pack them"))
     embed_arguments(commands.add_parser("embed", help="captioned pictures through a CLIP, once"))
+    export_arguments(commands.add_parser("export", help="write a model as ONNX, for programs without PyTorch"))
     return parser
 
 
@@ -118,3 +119,8 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     paper = parser.add_argument_group("the paper suite", kept)
     paper.add_argument("--quick", action="store_true", help="minutes on a CPU, and wide intervals, into data/quick/")
     paper.add_argument("--fresh", action="store_true", help="measure everything again")
+
+
+def export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="scenes", help="scenes (the default), or a folder of your own weights")
+    parser.add_argument("--out", type=path, help="the folder to write to (default: in data/onnx)")

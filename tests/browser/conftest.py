@@ -42,9 +42,13 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture
 def note(request):
-    """note(what, milliseconds) adds a line to the summary. Times are told, never judged."""
+    """note(what, milliseconds) adds a line to the summary; the time may be missing. Times are told, never judged."""
     times = request.config.stash.setdefault(TIMES, [])
-    return lambda what, milliseconds: times.append(f"{request.node.name}: {what}: {milliseconds} ms")
+
+    def add(what, milliseconds=None):
+        times.append(f"{request.node.name}: {what}" + ("" if milliseconds is None else f": {milliseconds} ms"))
+
+    return add
 
 
 @pytest.fixture(scope="session")
