@@ -78,33 +78,29 @@ def noised(x_0: Tensor, t: Tensor, eps: Tensor, alphas_bar: Tensor) -> Tensor:
     return alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
 
 
-def asked(network, x_0: Tensor, t: Tensor, eps: Tensor, alphas_bar: Tensor) -> Tensor:
-    return network(noised(x_0, t, eps, alphas_bar), t)
-
-
 LOSS = {
     "the answer is compared with the noise; the prior predicts x_0": lambda network, x_0, t, eps, alphas_bar:
-        (asked(network, x_0, t, eps, alphas_bar) - eps).square().mean(dim=1),
+        (network(noised(x_0, t, eps, alphas_bar), t) - eps).square().mean(dim=1),
     "the network is shown x_0 itself; it should see x_t": lambda network, x_0, t, eps, alphas_bar:
         (network(x_0, t) - x_0).square().mean(dim=1),
     "this is one number; there should be one for each row, mean(dim=1)": lambda network, x_0, t, eps, alphas_bar:
-        (asked(network, x_0, t, eps, alphas_bar) - x_0).square().mean(),
+        (network(noised(x_0, t, eps, alphas_bar), t) - x_0).square().mean(),
     "the sum over the numbers of a row; it should be their mean": lambda network, x_0, t, eps, alphas_bar:
-        (asked(network, x_0, t, eps, alphas_bar) - x_0).square().sum(dim=1),
+        (network(noised(x_0, t, eps, alphas_bar), t) - x_0).square().sum(dim=1),
     "the error is not squared": lambda network, x_0, t, eps, alphas_bar:
-        (asked(network, x_0, t, eps, alphas_bar) - x_0).abs().mean(dim=1),
-    "the mean goes over the batch, dim=0; it goes over the numbers of a row, dim=1":
-        lambda network, x_0, t, eps, alphas_bar: (asked(network, x_0, t, eps, alphas_bar) - x_0).square().mean(dim=0),
+        (network(noised(x_0, t, eps, alphas_bar), t) - x_0).abs().mean(dim=1),
+    "the mean goes over the batch, dim=0; it goes over a row, dim=1": lambda network, x_0, t, eps, alphas_bar:
+        (network(noised(x_0, t, eps, alphas_bar), t) - x_0).square().mean(dim=0),
     "the answer is compared with x_t; it should be with x_0": lambda network, x_0, t, eps, alphas_bar:
-        (asked(network, x_0, t, eps, alphas_bar) - noised(x_0, t, eps, alphas_bar)).square().mean(dim=1),
+        (network(noised(x_0, t, eps, alphas_bar), t) - noised(x_0, t, eps, alphas_bar)).square().mean(dim=1),
     "roots are missing where x_0 is noised": lambda network, x_0, t, eps, alphas_bar:
         (network(alphas_bar[t][:, None] * x_0 + (1 - alphas_bar[t][:, None]) * eps, t) - x_0).square().mean(dim=1),
     "signal and noise are exchanged where x_0 is noised": lambda network, x_0, t, eps, alphas_bar:
-        (asked(network, eps, t, x_0, alphas_bar) - x_0).square().mean(dim=1),
+        (network(noised(eps, t, x_0, alphas_bar), t) - x_0).square().mean(dim=1),
     "this is the root of the mean square; the loss is the mean square": lambda network, x_0, t, eps, alphas_bar:
-        (asked(network, x_0, t, eps, alphas_bar) - x_0).square().mean(dim=1).sqrt(),
+        (network(noised(x_0, t, eps, alphas_bar), t) - x_0).square().mean(dim=1).sqrt(),
     "this is the error of every number; the loss is their mean in each row": lambda network, x_0, t, eps, alphas_bar:
-        (asked(network, x_0, t, eps, alphas_bar) - x_0).square(),
+        (network(noised(x_0, t, eps, alphas_bar), t) - x_0).square(),
     "alphas_bar[t] is (B,); to multiply x_0 it must be (B, 1)": lambda network, x_0, t, eps, alphas_bar:
         (network(alphas_bar[t].sqrt() * x_0 + (1 - alphas_bar[t]).sqrt() * eps, t) - x_0).square().mean(dim=1),
 }  # fmt: skip
