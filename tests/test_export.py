@@ -33,7 +33,7 @@ def test_graphs_run_once_and_step_by_step_compute_what_the_stages_do():
         step = graphs["prior.step"].module(z_i, t, past, seen)
         torch.testing.assert_close(step, cascade.prior(z_i, t, text))
         added, kept, *keys_values = graphs["decoder.read"].module(z_i, text.embed, text.tokens, text.mask)
-        step = graphs["decoder.step"].module(x_t, t, added, kept, keys_values)
+        step = graphs["decoder.step"].module(x_t, t, added, kept, keys_values=keys_values)
         torch.testing.assert_close(step, cascade.decoder(x_t, t, z_i, text))
         embed, tokens = graphs["clip.text"].module(cascade.clip.tokenizer(["a red circle"])[:, :5])
         torch.testing.assert_close(embed, text.embed[:1])

@@ -183,7 +183,7 @@ class DecoderStep(nn.Module):
         super().__init__()
         self.decoder, self.blocks = read.decoder, read.blocks
 
-    def forward(self, x_t: Tensor, t: Tensor, added: Tensor, kept: Tensor, keys_values: list[Tensor]):
+    def forward(self, x_t: Tensor, t: Tensor, added: Tensor, kept: Tensor, *, keys_values: list[Tensor]):
         pairs = zip(keys_values[::2], keys_values[1::2], strict=True)
         context = Context(dict(zip(self.blocks, pairs, strict=True)), kept)
         return self.decoder(x_t, t, condition=Condition(added, context))
