@@ -20,7 +20,7 @@ from ..trainer import TrainConfig
 SIDES = (32, 128, 512)                      # of the decoder's pictures, and of what each upsampler makes of them
 CROWDED = (0.25, 0.45, 0.3)                 # twice as often three things as elsewhere: they are the hard ones
 ANYWHERE = 1.0                              # `roam` of what reads pictures: it should know a thing wherever it stands.
-                                            # What draws them learns shapes far faster where things stray little
+                                            # What draws them has less to learn where things stray little
 
 
 class Recipe:
