@@ -122,7 +122,8 @@ plots.show(list(pictures.values()), list(pictures), columns=6, title="the same f
 # %% [markdown]
 # How far a thing may stray from the middle of its part is the last entry, `roam`: at most 0.08 of the picture's side,
 # unless we say otherwise, since a small network has to learn a shape for every place where it may stand. What only
-# reads pictures, CLIP and the judge, learns from scenes where that is anywhere, so that it knows a thing wherever it stands:
+# reads pictures, CLIP and the judge, learns from scenes where that is anywhere, so that it knows a thing wherever it
+# stands:
 
 # %%
 pictures = {f"seed {n}": picture(replace(scene, seed=n, roam=1)) for n in range(6)}
