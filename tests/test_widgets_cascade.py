@@ -1,4 +1,4 @@
-"""The two knobs of notebook 08, without a browser: which page stands where, and where the dot is."""
+"""The two knobs of notebook 09, without a browser: which page stands where, and where the dot is."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""The widgets of notebook 03, without a browser: what their pages show, and what a control changes."""
+"""The widgets of notebooks 03 and 04, without a browser: what their pages show, and what a control changes."""
 
 import base64
 import io

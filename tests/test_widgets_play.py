@@ -1,4 +1,4 @@
-"""The widgets of notebook 09, without a browser: each knob does to the latent what the library does."""
+"""The widgets of notebook 10, without a browser: each knob does to the latent what the library does."""
 
 import pytest
 import torch

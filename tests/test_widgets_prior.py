@@ -1,4 +1,4 @@
-"""The widgets of notebooks 04 and 05, without a browser: what their pages show, and what a control changes."""
+"""The widgets of notebooks 05 and 06, without a browser: what their pages show, and what a control changes."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of the released cascade measured, as Markdown tables: for notebook 11 and for the README.
+"""What the benchmarks of the released cascade measured, as Markdown tables: for notebook 12 and for the README.
 
 `benchmarks/karlo.py` and `benchmarks/memory.py` write the numbers, and these functions read them from their files, so
 that no number in a table is copied by hand.

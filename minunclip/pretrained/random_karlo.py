@@ -1,6 +1,6 @@
 """A folder laid out like Karlo's, with random weights: what it draws is noise, but every part of it runs.
 
-Notebook 11 takes a `NARROW` one where the released weights are not at hand, and the benchmarks take one of Karlo's
+Notebook 12 takes a `NARROW` one where the released weights are not at hand, and the benchmarks take one of Karlo's
 own sizes. It is what `diffusers_folder` describes, the other way round: our configs in their words, and our names in
 theirs.
 """

@@ -336,7 +336,7 @@ plots.heatmap(changes, [f"{name} replaced" for name in names[1:-1]], names, "how
 #
 # - *What about padding?* In a batch, short captions are filled up at the end. No word looks there, so it does no harm.
 # - *Why causal at all?* The start of a caption is encoded the same way whatever follows, so its keys and values can be
-#   kept (the prior of notebook 04 does). CLIP's authors had another reason: they wanted to be able to
+#   kept (the prior of notebook 05 does). CLIP's authors had another reason: they wanted to be able to
 #   start from a language model, which predicts the next word and must not see it (their section 2.4).
 
 # %% tags=["nbval-check-output"]
@@ -951,7 +951,7 @@ claims.check(f"A picture and its own caption have a cosine of {own:.2f}, a pictu
 # "nearer than the rest". And a caption leaves out what the picture must show. In large CLIPs all pictures lie on one
 # side and all captions on another ([Liang et al., 2022](https://arxiv.org/abs/2203.02053)). A decoder that learned to
 # draw from $z_i$ therefore should not be handed a $z_t$. To get from one to the other is the task of the *prior*,
-# notebook 04.
+# notebook 05.
 #
 # **A rotation changes nothing.** Cosines depend on angles between embeddings only. Turn all of them together, and every
 # similarity stays what it was:
@@ -1010,7 +1010,7 @@ claims.check(f"{axes} of 128 axes hold 99% of what the finished CLIP says about 
 # nothing else would do with four axes. The more facts it knows, the more it takes.
 #
 # The paper, too, finds that a part is enough: of 1,024 axes it keeps 319, and loses less than 1% (section 2.2). The
-# autoregressive prior of notebook 05 lives on that, since each axis that is kept is one more number to predict.
+# autoregressive prior of notebook 06 lives on that, since each axis that is kept is one more number to predict.
 #
 # **What are the first axes about?** The pictures of the album, each at its place on the first two:
 

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 05, such as a learner might give."""
+"""Wrong answers to the exercises of notebook 06, such as a learner might give."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 08, such as a learner might give."""
+"""Wrong answers to the exercises of notebook 09, such as a learner might give."""
 
 import numpy as np
 import torch.nn.functional as F

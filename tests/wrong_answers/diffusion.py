@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 03, such as a learner might give."""
+"""Wrong answers to the exercises of notebooks 03 and 04, such as a learner might give."""
 
 import torch
 

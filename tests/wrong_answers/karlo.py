@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of notebook 11, such as a learner might give."""
+"""Wrong answers to the exercises of notebook 12, such as a learner might give."""
 
 import torch
 from einops import rearrange

@@ -1,4 +1,4 @@
-"""The exercises of notebook 05: an embedding as tokens, and how a model learns, reads and continues them."""
+"""The exercises of notebook 06: an embedding as tokens, and how a model learns, reads and continues them."""
 
 from __future__ import annotations
 

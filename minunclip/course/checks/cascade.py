@@ -1,4 +1,4 @@
-"""The exercises of notebook 08: embeddings of the right length, intervals, distances, and curves to compare."""
+"""The exercises of notebook 09: embeddings of the right length, intervals, distances, and curves to compare."""
 
 from __future__ import annotations
 

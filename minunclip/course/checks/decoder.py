@@ -1,4 +1,4 @@
-"""The exercises of notebook 06: the parts of the U-Net, whitening and the learned variance."""
+"""The exercises of notebook 07: the parts of the U-Net, whitening and the learned variance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exercises of notebook 03: noise in, noise out, and guidance."""
+"""The exercises of notebooks 03 and 04: noise in, noise out, and guidance."""
 
 from __future__ import annotations
 

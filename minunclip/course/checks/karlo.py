@@ -1,4 +1,4 @@
-"""The exercises of notebook 11: packed heads, how close is equal, what is computed once, and which mode fits."""
+"""The exercises of notebook 12: packed heads, how close is equal, what is computed once, and which mode fits."""
 
 from __future__ import annotations
 

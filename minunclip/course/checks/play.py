@@ -1,4 +1,4 @@
-"""The exercises of notebook 09: a step back into noise, and changes to an embedding."""
+"""The exercises of notebook 10: a step back into noise, and changes to an embedding."""
 
 from __future__ import annotations
 

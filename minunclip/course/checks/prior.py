@@ -1,4 +1,4 @@
-"""The exercises of notebook 04: what the diffusion prior reads, what it learns, and the best of several z_i."""
+"""The exercises of notebook 05: what the diffusion prior reads, what it learns, and the best of several z_i."""
 
 from __future__ import annotations
 

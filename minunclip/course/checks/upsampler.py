@@ -1,4 +1,4 @@
-"""The exercises of notebook 07: bicubic enlargement, decibels, crops and blur."""
+"""The exercises of notebook 08: bicubic enlargement, decibels, crops and blur."""
 
 from __future__ import annotations
 

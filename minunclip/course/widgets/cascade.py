@@ -1,4 +1,4 @@
-"""The two knobs of notebook 08, the prior's guidance and the decoder's, and what each setting of them brings."""
+"""The two knobs of notebook 09, the prior's guidance and the decoder's, and what each setting of them brings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guidance slider of notebook 06: pictures that the decoder draws from one z_i, in one of four ways."""
+"""The guidance slider of notebook 07: pictures that the decoder draws from one z_i, in one of four ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The widgets of notebook 03: how much noise a timestep means, and what guidance does to a field of arrows."""
+"""The widgets of notebooks 03 and 04: how much noise a timestep means, and what guidance does to a field of arrows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The widgets of notebook 09: a change to a picture's latent, set with a slider, and what the decoder makes of it.
+"""The widgets of notebook 10: a change to a picture's latent, set with a slider, and what the decoder makes of it.
 
 Each comes in two forms: `*_pages` for a grid that is drawn beforehand (`widgets_cascade.crossed`), and an explorer
 that draws when a control is moved.

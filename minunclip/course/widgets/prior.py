@@ -1,4 +1,4 @@
-"""The widgets of notebooks 04 and 05: what a knob of the prior does to the z_i that it draws, and to their pictures."""
+"""The widgets of notebooks 05 and 06: what a knob of the prior does to the z_i that it draws, and to their pictures."""
 
 from __future__ import annotations
 

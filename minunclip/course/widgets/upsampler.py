@@ -1,4 +1,4 @@
-"""The degradation slider of notebook 07: what faults of the small picture become in the enlarged one."""
+"""The degradation slider of notebook 08: what faults of the small picture become in the enlarged one."""
 
 from __future__ import annotations
 

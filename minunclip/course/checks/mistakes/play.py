@@ -1,4 +1,4 @@
-"""Mistakes in the exercises of notebook 09."""
+"""Mistakes in the exercises of notebook 10."""
 
 from __future__ import annotations
 

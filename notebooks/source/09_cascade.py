@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 08 · The whole cascade: does it need all of its parts?
+# # 09 · The whole cascade: does it need all of its parts?
 #
 # You have met every stage on its own. Now all of them run in one go, and we ask what the paper asks in its section 5:
 # what is the prior good for, what does guidance cost, and how would one know? A toy world helps here. The paper had to
@@ -48,13 +48,13 @@ light(plots.cascade_figure(drawing))                            # fewer colours,
 # 6. Several candidates for $z_i$, and the best of them.
 # 7. The cascade in two tables, like Tables 1 and 3 of the paper.
 #
-# **What you need to know before:** what CLIP, the prior and the decoder do (notebooks 02, 04 and 06; the tour tells it
+# **What you need to know before:** what CLIP, the prior and the decoder do (notebooks 02, 05 and 07; the tour tells it
 # in short), what guidance is (03), and what fidelity and diversity mean here (01).
 #
 # **What a whole run costs,** as measured when this notebook was last built:
 
 # %% tags=["cost"]
-plots.cost_table("08_cascade")
+plots.cost_table("09_cascade")
 
 # %% [markdown]
 # Reading takes about 35 minutes, the four exercises another 30. Nothing is trained: the finished weights of all stages
@@ -710,7 +710,7 @@ claims.check(f"With eight candidates the cosine rises from {near[1]:.3f} to {nea
 
 # %% [markdown]
 # Choosing works like guidance: it picks what is typical. CLIP can also be fooled by what only looks right to it, which
-# notebook 09 shows; that is another reason to stop at two.
+# notebook 10 shows; that is another reason to stop at two.
 #
 # ## 7. The cascade in tables
 #
@@ -822,4 +822,4 @@ Markdown(table_of(f"at a decoder guidance of {cascade.settings.decoder_guidance:
 # - Heusel et al., [GANs trained by a two time-scale update rule](https://arxiv.org/abs/1706.08500) (2017): FID.
 #   Efron, "Bootstrap methods: another look at the jackknife" (1979).
 # - Ho et al., [Cascaded diffusion models](https://arxiv.org/abs/2106.15282) (2021): small pictures first.
-# - [Notebook 09](09_playing_with_z.ipynb) plays with $z_i$ and what it leaves out.
+# - [Notebook 10](10_playing_with_z.ipynb) plays with $z_i$ and what it leaves out.

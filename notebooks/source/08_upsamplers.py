@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 07 · The upsamplers: from small to large
+# # 08 · The upsamplers: from small to large
 #
 # The decoder draws small pictures, because a diffusion model that has to look at every pixel of a large one at every
 # step is slow. Two more models make its picture large: 32 to 128 to 512 pixels here, 64 to 256 to 1024 in the paper.
@@ -61,12 +61,12 @@ fewer_bytes(plots.show([*shown.values(), *corner], [*shown, *["its upper left qu
 # 8. Few steps are enough.
 # 9. From 32 to 512 pixels, measured.
 #
-# **What you need to know before:** diffusion and DDIM as in notebook 03, and the U-Net of notebook 06.
+# **What you need to know before:** diffusion and DDIM as in notebook 03, and the U-Net of notebook 07.
 #
 # **What a whole run costs,** as measured when this notebook was last built:
 
 # %% tags=["cost"]
-plots.cost_table("07_upsamplers")
+plots.cost_table("08_upsamplers")
 
 # %% [markdown]
 # Reading takes about 35 minutes, the four exercises another 20. With the `cpu` profile the trainings are cut short;
@@ -244,7 +244,7 @@ claims.check(f"Bicubic comes to {decibel['bicubic']:.1f} dB, our upsampler to {d
 # %% [markdown]
 # ## 3. The network
 #
-# The upsampler is a diffusion model of the large picture, and its network is the U-Net of notebook 06 without what
+# The upsampler is a diffusion model of the large picture, and its network is the U-Net of notebook 07 without what
 # belongs to captions: no $z_i$, no text, no attention. Of the U one level is left: what is far away in the picture, the
 # small picture tells. What it has instead is the small picture. That is enlarged by
 # bicubic and laid **beside** the noisy one, as three more channels (Ho et al., 2021; Saharia et al., 2021):

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 06 · The decoder: a picture from its embedding
+# # 07 · The decoder: a picture from its embedding
 #
 # CLIP looks at a picture and answers with a short list of numbers, the image embedding $z_i$. The decoder goes the
 # other way: it is given $z_i$ and draws a picture that CLIP would see as the same. This inversion gave unCLIP its name.
@@ -79,7 +79,7 @@ plots.show(shown, [*names[:6], names[0], *names[6:]], columns=6, side=112, title
 # **What a whole run costs,** as measured when this notebook was last built:
 
 # %% tags=["cost"]
-plots.cost_table("06_decoder")
+plots.cost_table("07_decoder")
 
 # %% [markdown]
 # Reading takes about 45 minutes, the five exercises another 35. With the `cpu` profile the training in section 7 is
@@ -596,7 +596,7 @@ plots.curves({name: (range(1, len(line) + 1), line) for name, line in lines.item
 # happens to $z_i$ is a linear layer anyway, and whitening can be *folded* into its weights. (Not before: in a layer
 # that is given $z_i$ as it is, a step of the optimiser moves each weight by as much as any other, so what the narrow
 # axes tell would be learned far more slowly. Which colour is where, for example: in pictures of two things,
-# the axes that know it vary very little.) The recipe whitens captions too, for the same reason: notebook 04, section 6.
+# the axes that know it vary very little.) The recipe whitens captions too, for the same reason: notebook 05, section 6.
 #
 # ### Exercise 4: Folding · ●●○ medium · 6 minutes
 #
@@ -895,7 +895,7 @@ plots.heatmap(table, list(right), facts, "share of the drawings in which the fac
 # %% [markdown]
 # What was added reaches all positions alike; to draw a shape, positions must do different things. The paper kept the
 # caption in the hope that it would tell what CLIP forgets, such as which colour belongs to which thing, and found that
-# it "offers little help" (section 2.1). Notebook 09 asks that with two things.
+# it "offers little help" (section 2.1). Notebook 10 asks that with two things.
 #
 # **What CLIP keeps.** A drawing from the true $z_i$ shows what CLIP saw of the original. The facts, in the row "both
 # ways", are one half of the answer. The other half is what is *not* kept: where exactly things stand. We measure it

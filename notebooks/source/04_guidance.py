@@ -44,7 +44,7 @@ plots.show([*pictures.values()], [f"w = {w}" for w in scales], columns=6, side=9
 # **What a whole run costs,** as measured when this notebook was last built:
 
 # %% tags=["cost"]
-plots.cost_table("03b_guidance")
+plots.cost_table("04_guidance")
 
 # %% [markdown]
 # Reading takes about 30 minutes, the exercises another 20. The fast path, 15 minutes: sections 1 and 4.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 11 · The released cascade: Karlo, from a caption to a photograph
+# # 12 · The released cascade: Karlo, from a caption to a photograph
 #
 # Everything so far was a toy: one world of scenes, a few million weights. Now the same code runs a real unCLIP. *Karlo*
 # was trained by [Kakao Brain](https://github.com/kakaobrain/karlo) on 115 million captioned pictures and released in
@@ -78,12 +78,12 @@ print("THE STAND-IN: the weights are random, so every picture below is noise. Al
 # 7. From 256 to 1024 pixels.
 # 8. A picture of your own: variations, a way between two pictures, a change put into words.
 #
-# **What you need to know before:** the stages and how they are sampled, notebooks 04, 06 and 07, or at least the tour.
+# **What you need to know before:** the stages and how they are sampled, notebooks 05, 07 and 08, or at least the tour.
 #
 # **What a whole run costs,** as measured when this notebook was last built (with the stand-in, if it was on a CPU):
 
 # %% tags=["cost"]
-plots.cost_table("11_karlo")
+plots.cost_table("12_karlo")
 
 # %% [markdown]
 # Reading takes about 35 minutes, the four exercises another 25. With Karlo's weights drawing takes longer, above all on
@@ -413,7 +413,7 @@ plots.bars(total, "TFLOP for one picture of 256 pixels")
 # of the picture, a weight of the prior at every position of its row, and the row is short: 77 tokens, $z_t$, the time,
 # the noised $z_i$, a query. And most of the row is the same at every step. The mask is causal, so tokens and $z_t$,
 # which stand first, never see what changes behind them: their keys and values can be computed once (`prior.prefix`,
-# notebook 04). What does that save?
+# notebook 05). What does that save?
 
 # %%
 whole = gflop(lambda: prior(empty(1, 768), one, text))
@@ -629,7 +629,7 @@ else:
 # %% [markdown]
 # ## 8. A picture of your own
 #
-# Everything of notebook 09 works on pictures of yours. Files are full of surprises: cameras save the picture lying on
+# Everything of notebook 10 works on pictures of yours. Files are full of surprises: cameras save the picture lying on
 # its side with a note to turn it, PNGs have transparent parts, scans are grey or have 16 bits. `read_picture` sorts
 # that out, and says in one line what is wrong with a file that it cannot read. Put the path of a picture in here;
 # without one we take a render, saved lying on its side as a camera would:
@@ -675,7 +675,7 @@ plots.show([*for_decoder(picture, 256), *enlarged(small)], ["yours", *["variatio
 # Look for what stays (what CLIP sees: the things, the style) and what moves (where exactly each of them is).
 #
 # **There and back.** To change *this* picture and not a variation of it, we need the noise that the decoder would have
-# started from: DDIM run backward (notebook 09). $z_i$ and that $x_T$ together are the picture; the more steps, the more
+# started from: DDIM run backward (notebook 10). $z_i$ and that $x_T$ together are the picture; the more steps, the more
 # exactly it comes back. (A random network cannot retrace its steps well: of the stand-in, expect a trace.)
 
 # %%

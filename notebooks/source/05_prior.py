@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 04 · The diffusion prior: from a caption to an image embedding
+# # 05 · The diffusion prior: from a caption to an image embedding
 #
 # The decoder of unCLIP draws from $z_i$, the embedding that CLIP makes of a *picture*. But whoever writes a caption has
 # no picture yet. All that CLIP can make of a caption is $z_t$, the embedding of a *text*. In between stands the
@@ -74,7 +74,7 @@ plots.show(pictures_of(draw_z(["a big star"] * 6)), columns=6, title="a big star
 # **What a whole run costs,** as measured when this notebook was last built:
 
 # %% tags=["cost"]
-plots.cost_table("04_prior")
+plots.cost_table("05_prior")
 
 # %% [markdown]
 # Reading takes about 40 minutes, the five exercises another 30. With the `cpu` profile the training in section 6 is
@@ -665,7 +665,7 @@ claims.check(f"At the end of the caption an exchange moves the vector by {exchan
 
 # %% [markdown]
 # Now the training. A network that takes whitened captions is of no use to others, who have raw ones. So at the end
-# `finish` folds the whitening into the first linear layers, whose weights then do both (notebook 06 shows how).
+# `finish` folds the whitening into the first linear layers, whose weights then do both (notebook 07 shows how).
 
 # %%
 recipe = PriorRecipe(clip.to(device))
@@ -1034,7 +1034,7 @@ for n in (1, 8):
 #   [unclip.py](../minunclip/unclip.py). Tests compare the prior with diffusers' `PriorTransformer`, number by number.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125): section 2.2 for both priors, 5.1 for whether one
 #   is needed at all, 5.5 for guiding it, Appendix C and Table 3 for the sizes and for the 17.2.
-# - Notebook 05 builds the other prior of the paper, which says $z_i$ number by number.
+# - Notebook 06 builds the other prior of the paper, which says $z_i$ number by number.
 # - The gap: [Liang et al., 2022](https://arxiv.org/abs/2203.02053). `inside`, which is *precision*:
 #   [Kynkäänniemi et al., 2019](https://arxiv.org/abs/1904.06991).
 # - How small a prior can be: [Patel et al., 2023](https://arxiv.org/abs/2312.04655), ECLIPSE.

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 09 · Playing with z: what a picture is made of
+# # 10 · Playing with z: what a picture is made of
 #
 # unCLIP splits a picture in two. $z_i$ says what CLIP sees in it, and a lump of noise, $x_T$, holds everything that
 # CLIP does not see. Both together give the picture back. Take them apart, and you can draw the same thing again in
@@ -67,7 +67,7 @@ show(path, [f"{theta:.2f}" for theta in thetas], columns=9, side=84, title=f"fro
 # **What a whole run costs,** as measured when this notebook was last built:
 
 # %% tags=["cost"]
-plots.cost_table("09_playing_with_z")
+plots.cost_table("10_playing_with_z")
 
 # %% [markdown]
 # Reading takes about 40 minutes, the five exercises another 30. Nothing is trained: the finished weights were loaded
@@ -670,7 +670,7 @@ plots.curves({"variance held": (range(1, len(held) + 1), held)}, "components", "
 print(f"99% of the variance: {pca.components_for(0.99)} of {len(pca.basis)} components")
 
 # %% [markdown]
-# (319 of 1024 in the paper's CLIP, section 2.2. There the autoregressive prior lives on it; see notebook 05.)
+# (319 of 1024 in the paper's CLIP, section 2.2. There the autoregressive prior lives on it; see notebook 06.)
 #
 # ### Exercise 4: Keep a few components · ●●○ medium · 6 minutes
 #
@@ -902,7 +902,7 @@ plots.heatmap(torch.tensor(list(table.values())), list(table), ["right", "swappe
 # arrangement, more often than with GLIDE, whose decoder has nothing but the caption. unCLIP's decoder reads the
 # caption, too; the authors hoped that it would help to bind, and found "little help in this area" (section 2.1).
 # Compare *right* and *swapped* from row to row: does it help here? (Our prior and decoder learned from *whitened*
-# embeddings and captions, so that directions are heard which hardly vary: notebooks 04 and 06.) With many pairs:
+# embeddings and captions, so that directions are heard which hardly vary: notebooks 05 and 07.) With many pairs:
 
 # %%
 experiments.table("attribute_binding", "colours of two things")

@@ -1,7 +1,7 @@
 # %% [markdown]
-# # 05 · The autoregressive prior: an image embedding, told like a sentence
+# # 06 · The autoregressive prior: an image embedding, told like a sentence
 #
-# Notebook 04 drew $z_i$ as a whole, out of noise. The paper has a second prior, and it works like a language model: it
+# Notebook 05 drew $z_i$ as a whole, out of noise. The paper has a second prior, and it works like a language model: it
 # writes $z_i$ as a row of tokens, a few dozen of them for our toy world, and says one after the other, each from the
 # caption and from what it has said so far. In this notebook you turn embeddings into sentences, train a model that
 # continues them, and let the two priors compete.
@@ -70,12 +70,12 @@ plots.show([picture, *pictures_of(heard)], ["the picture", *(f"{n} words" for n 
 # 8. Prior against prior.
 #
 # **What you need to know before:** attention with a causal mask (notebook 02, section 1), cross-entropy (01, section
-# 6), and what a prior is for (04, sections 1 and 2). Of diffusion nothing.
+# 6), and what a prior is for (05, sections 1 and 2). Of diffusion nothing.
 #
 # **What a whole run costs,** as measured when this notebook was last built:
 
 # %% tags=["cost"]
-plots.cost_table("05_ar_prior")
+plots.cost_table("06_ar_prior")
 
 # %% [markdown]
 # Reading takes about 35 minutes, the five exercises another 30. With the `cpu` profile the training in section 6 is
@@ -571,7 +571,7 @@ with torch.enable_grad():
         if record.step % max(1, config.steps // 5) == 0:
             print(f"step {record.step:4}: loss {record.loss:.2f}")
 yours, clip = trainer.ema.cpu().eval(), clip.cpu()
-recipe.finish(yours)                        # fold in the whitening of captions, as in notebook 04, section 6
+recipe.finish(yours)                        # fold in the whitening of captions, as in notebook 05, section 6
 
 # %%
 plots.loss_curve(records, "ar-prior")
@@ -701,7 +701,7 @@ claims.check(f"A hundred draws for {wish!r} have a variety of {within[0.0]:.2f} 
              f"at 1, and {within[2.0]:.2f} at 2.", within[0.0] < within[1.0] < within[2.0])
 
 # %% [markdown]
-# Over all unseen captions, with the measures of notebook 04: the fit, the variety as a share of that of true $z_i$
+# Over all unseen captions, with the measures of notebook 05: the fit, the variety as a share of that of true $z_i$
 # (across captions, now), and how many lie among the known ones (`inside`):
 
 # %%
