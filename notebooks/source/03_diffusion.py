@@ -113,14 +113,15 @@ claims.check(f"400 steps: mean {x.mean():.3f}, standard deviation {x.std():.3f}.
 #
 # Write the jump for a batch. `x_0` and `eps` are (B, ...) with any number of axes, `t` (B,) has a timestep for each
 # row, and `alphas_bar` is the table of all $\bar\alpha_t$. The next cell tries your function and says what is wrong.
-# As long as it is empty, the notebook runs on.
+# If it is right, it takes the place of the library's: every training from here on noises its data with *your* code. As
+# long as it is empty, the notebook runs on with ours.
 
 # %% tags=["exercise"]
 def q_sample(x_0: torch.Tensor, t: torch.Tensor, eps: torch.Tensor, alphas_bar: torch.Tensor) -> torch.Tensor:
     raise NotImplementedError
 
 # %%
-checks.q_sample(q_sample)
+q_sample = checks.mine(q_sample)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -140,11 +141,11 @@ checks.q_sample(q_sample)
 #
 # </details>
 #
-# The library's version is called `diffusion.q_sample`. It gives the same:
+# The library calls it `diffusion.q_sample`. It gives the same as the formula:
 
 # %% tags=["nbval-check-output"]
 t = torch.full((600,), 350)
-ours = checks.q_sample.reference(points, t, noise, diffusion.alphas_bar)
+ours = q_sample(points, t, noise, diffusion.alphas_bar)
 torch.testing.assert_close(diffusion.q_sample(points, t, noise), ours)
 print("equal:", tuple(ours.shape))
 
@@ -221,7 +222,7 @@ def x0_from_eps(x_t: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor) -
     raise NotImplementedError
 
 # %%
-checks.x0_from_eps(x0_from_eps)
+x0_from_eps = checks.mine(x0_from_eps)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -393,7 +394,7 @@ def ddim_step(
     raise NotImplementedError
 
 # %%
-checks.ddim_step(ddim_step)
+ddim_step = checks.mine(ddim_step)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -430,7 +431,7 @@ def ddim_by_hand(process, denoiser, x_t, steps=25, clip=torch.inf):
         x_0, _ = process.solve(denoiser(x_t, at), x_t, at)
         x_0 = x_0.clamp(-clip, clip)                                     # what is this for? you will see
         eps = (x_t - now.sqrt() * x_0) / (1 - now).sqrt()                # the noise that goes with this x_0
-        x_t = then.sqrt() * x_0 + (1 - then).sqrt() * eps
+        x_t = ddim_step(x_t, eps, now, then)
     return x_t
 
 # %%
@@ -541,7 +542,7 @@ def posterior_mean(
     raise NotImplementedError
 
 # %%
-checks.posterior_mean(posterior_mean)
+posterior_mean = checks.mine(posterior_mean)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -566,7 +567,7 @@ checks.posterior_mean(posterior_mean)
 #
 # </details>
 #
-# The sampler by hand, with our version of the mean, against the library's. Both get the same noise:
+# The sampler by hand, with the mean that you wrote (or ours), against the library's. Both get the same noise:
 
 # %%
 def ddpm_by_hand(process, denoiser, noise, steps):
@@ -574,7 +575,7 @@ def ddpm_by_hand(process, denoiser, noise, steps):
     for i, (t, t_prev) in enumerate(zip(visited[:-1], visited[1:], strict=True)):
         now, then, at = alpha_bar_at(t), alpha_bar_at(t_prev), torch.full((len(x_t),), t)
         x_0, _ = process.solve(denoiser(x_t, at), x_t, at)
-        x_t = checks.posterior_mean.reference(x_0, x_t, now, then)
+        x_t = posterior_mean(x_0, x_t, now, then)
         if t_prev >= 0:
             x_t = x_t + ((1 - then) / (1 - now) * (1 - now / then)).sqrt() * noise[i + 1]
     return x_t
@@ -588,12 +589,75 @@ print("equal up to the rounding of the library's tables, which have 32 bits like
 
 # %% [markdown]
 # **How much new noise?** DDIM and DDPM are two ends of one family. The number $\eta$ says how much of the noise is
-# new at each step: $\eta = 0$ is DDIM, and $\eta = 1$ is DDPM.
+# new at each step: $\eta = 0$ is DDIM, and $\eta = 1$ is DDPM. The new noise has the standard deviation
+#
+# $$\sigma = \eta\, \sqrt{\frac{1 - \bar\alpha_{t_\text{prev}}}{1 - \bar\alpha_t}\,
+# \Big(1 - \frac{\bar\alpha_t}{\bar\alpha_{t_\text{prev}}}\Big)}$$
+#
+# ### Exercise 5: Find the bug · ●●○ medium · 8 minutes
+#
+# Somebody wrote a step of that family. At $\eta = 0$ it is right. At $\eta = 1$ the samples scatter:
+
+# %%
+def scattering_step(x_0, eps, noise, alpha_bar, alpha_bar_prev, eta):
+    sigma = eta * ((1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)).sqrt()
+    return alpha_bar_prev.sqrt() * x_0 + (1 - alpha_bar_prev).sqrt() * eps + sigma * noise
+
+def walk(step, eta, noise):
+    visited, x_t = [*timesteps(len(noise)), -1], noise[0]
+    for i, (t, t_prev) in enumerate(zip(visited[:-1], visited[1:], strict=True)):
+        at = torch.full((len(x_t),), t)
+        x_0, eps = v_diffusion.solve(model(x_t, at), x_t, at)
+        new = noise[i + 1] if t_prev >= 0 else torch.zeros_like(x_t)
+        x_t = step(x_0, eps, new, alpha_bar_at(t), alpha_bar_at(t_prev), eta)
+    return x_t
+
+# %%
+scattered = {eta: walk(scattering_step, eta, noise_100) for eta in (0, 1)}
+plane({"the data": Panel(points)} | {f"eta = {eta}": Panel(x) for eta, x in scattered.items()})
+
+# %% [markdown]
+# What is wrong? Write the step as it should be. The sum of the *variances* of old and new noise must be
+# $1 - \bar\alpha_{t_\text{prev}}$, the noise level of $t_\text{prev}$.
+
+# %% tags=["exercise"]
+def eta_step(
+    x_0: torch.Tensor, eps: torch.Tensor, noise: torch.Tensor,
+    alpha_bar: torch.Tensor, alpha_bar_prev: torch.Tensor, eta: float,
+) -> torch.Tensor:
+    raise NotImplementedError
+
+# %%
+eta_step = checks.mine(eta_step)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# $\sigma^2$ comes anew. So much must be taken from the variance of the old noise, below the root.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def eta_step(
+#     x_0: torch.Tensor, eps: torch.Tensor, noise: torch.Tensor,
+#     alpha_bar: torch.Tensor, alpha_bar_prev: torch.Tensor, eta: float,
+# ) -> torch.Tensor:
+#     sigma = eta * ((1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)).sqrt()
+#     return alpha_bar_prev.sqrt() * x_0 + (1 - alpha_bar_prev - sigma**2).sqrt() * eps + sigma * noise
+# ```
+#
+# </details>
+#
+# Mended, it is the library's `ddim` with `eta=1`, and that is DDPM:
 
 # %%
 eta_1 = last(ddim(v_diffusion, model, noise_100, 100, eta=1))
+torch.testing.assert_close(walk(eta_step, 1, noise_100), eta_1, atol=2e-3, rtol=1e-3)
 torch.testing.assert_close(eta_1, from_the_library, atol=2e-3, rtol=1e-3)
-print("eta = 1 is DDPM")
+bad, good = apart(points, scattered[1]), apart(points, eta_1)
+claims.check(f"With the bug the samples are {bad:.2f} away from the data, without it {good:.2f}.", bad > 1.5 * good)
 
 # %% [markdown]
 # **Predict, then run.** Here 400 samples start from *one and the same* $x_T$. Where do they end, for each $\eta$?
@@ -643,8 +707,8 @@ claims.check(f"DDIM is {two:.3f} away from the data with 2 steps, {ten:.3f} with
 #
 # ## 6. Data of the wrong size
 #
-# The schedule mixes $x_0$ with noise of size 1. That makes sense only if the data has about that size. **Find the
-# bug:** somebody measures our points in kilometres instead of metres, or the other way round. Nothing crashes. Here is
+# The schedule mixes $x_0$ with noise of size 1. That makes sense only if the data has about that size. **What if
+# not?** Somebody measures our points in kilometres instead of metres, or the other way round. Nothing crashes. Here is
 # what the samples look like, each trained for 600 steps and shown at the right scale again:
 
 # %%
@@ -683,8 +747,31 @@ for size in (0.02, 0.2, 1, 5, 50):
 # multiplies them by 17.2 (Appendix C). Our prior and Karlo's divide each axis by its own standard deviation, because
 # axes differ, too. If a diffusion model refuses to learn, print `x_0.std()` first.
 #
-# **Design an experiment.** How few timesteps can a network be trained with? Write down what you expect for 1000, 100,
-# 10 and 4 (`DiffusionConfig(steps=...)`), what you will measure, and what else must stay the same. Then do it.
+# ### Exercise 6: Design an experiment · ●●○ medium · 15 minutes
+#
+# All trainings so far drew fresh points at every step. How many different points does a network need to see? Write down
+# what you expect for 9, 30, 100 and 1000 points, what you will measure, and what else must stay the same. What would
+# tell you that the network has learned its points by heart? Then do it.
+#
+# <details><summary>One way to do it</summary>
+#
+# ```python
+# for n in (9, 30, 100, 1000):
+#     few = draw(n, torch.Generator().manual_seed(7))[0]
+#     torch.manual_seed(0)
+#     network = PointNet()
+#     list(fit(v_diffusion, network,
+#              lambda count, rng: (few[torch.randint(len(few), (count,), generator=rng)], None), 1500))
+#     x = last(ddim(v_diffusion, network, [], 25, x_T=x_T))
+#     to_few = torch.cdist(x, few).min(dim=1).values.mean()
+#     print(f"{n:4} points: distance from fresh data {apart(points, x):.3f}, to the nearest of its own {to_few:.3f}")
+# ```
+#
+# The network, the number of steps and the noise stay the same. Two distances are needed: one from fresh data, which
+# says whether the samples are good, and one to the points that were learned, which says whether they are copies. Train
+# with another seed before you believe a small difference.
+#
+# </details>
 #
 # ## Summary
 #
@@ -701,8 +788,12 @@ for size in (0.02, 0.2, 1, 5, 50):
 # | size | data must have about the size of the noise, 1 |
 #
 # **What you can do now:** train a diffusion model, say how far its loss is from the best one, sample from it with
-# either sampler, and tell a model that is not finished from one whose data has the wrong size.
-#
+# either sampler, and tell a model that is not finished from one whose data has the wrong size. Whose code was it?
+
+# %% tags=["nbval-ignore-output"]
+checks.in_use()
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>Why may training jump to a random t, while sampling has to walk?</summary>

@@ -80,14 +80,15 @@ print(f"mean loss of the last 100 steps {sum(losses[-100:]) / 100:.3f}")
 #
 # ### Exercise 1: Guidance · ●○○ easy · 2 minutes
 #
-# `uncond` is the prediction without the caption, `cond` the one with it.
+# `uncond` is the prediction without the caption, `cond` the one with it. If it is right, all guidance from here on is
+# yours, that of the finished decoder too.
 
 # %% tags=["exercise"]
 def guide(uncond: torch.Tensor, cond: torch.Tensor, w: float) -> torch.Tensor:
     raise NotImplementedError
 
 # %%
-checks.guide(guide)
+guide = checks.mine(guide)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -112,7 +113,7 @@ points, labels = draw(600, torch.Generator().manual_seed(0))
 tails, at = lattice(), torch.full((144,), 400)
 uncond, cond = model(tails, at), model(tails, at, torch.zeros(144, dtype=torch.int64))
 way_out = {name: -limited.solve(v, tails, at)[1] for name, v in
-           {"in general": uncond, "blue": cond, "w = 4": checks.guide.reference(uncond, cond, 4)}.items()}
+           {"in general": uncond, "blue": cond, "w = 4": guide(uncond, cond, 4)}.items()}
 way_out["blue - in general"] = way_out["blue"] - way_out["in general"]
 noised = limited.q_sample(points, at[:1].expand(600), torch.randn(600, 2, generator=torch.Generator().manual_seed(1)))
 plane({name: Panel(noised, labels, (tails, way_out[name])) for name in
@@ -134,6 +135,66 @@ def guided_by(y, w):
 blue = torch.zeros(144, dtype=torch.int64)
 torch.testing.assert_close(guided_by(blue, 4)(tails, at), uncond + 4 * (cond - uncond), atol=1e-4, rtol=1e-4)
 print("equal")
+
+# %% [markdown]
+# ### Exercise 2: Find the bug · ●○○ easy · 5 minutes
+#
+# A batch of twice the size: it is easy to take the halves apart in the wrong way. Here is somebody's version. It does
+# not crash, and at one value of $w$ between 0 and 1 it even gives the right answer. Here are its samples for "blue",
+# over all the data in grey, and the share that is true to the caption:
+
+# %%
+def strange_halves(both, w):
+    cond, uncond = both.chunk(2)
+    return uncond + w * (cond - uncond)
+
+def samples_of(halves, w):
+    y = torch.cat([torch.full((400,), NOTHING), torch.zeros(400, dtype=torch.int64)])
+    denoiser = lambda x_t, t: halves(model(x_t.repeat(2, 1), t.repeat(2), y), w)
+    x_T = torch.randn(400, 2, generator=torch.Generator().manual_seed(3))
+    return last(ddim(limited, denoiser, [], 25, x_T=x_T))
+
+strange = {w: samples_of(strange_halves, w) for w in (0, 1, 2, 4)}
+plane({f"w = {w}: {fidelity(x, 0, limited):.2f} blue": Panel(x, labels=torch.zeros(400, dtype=torch.int64))
+       for w, x in strange.items()}, side=2.4)
+
+# %%
+blue_0, blue_2 = fidelity(strange[0], 0, limited), fidelity(strange[2], 0, limited)
+claims.check(f"At w = 0, where the caption should be ignored, {blue_0:.0%} of the samples are blue, and at w = 2 "
+             f"{blue_2:.0%}.", blue_0 > 0.9 and blue_2 < 0.2)
+
+# %% [markdown]
+# Write it as it should be. `both` is (2B, ...); its first half was asked without the caption.
+
+# %% tags=["exercise"]
+def guided_halves(both: torch.Tensor, w: float) -> torch.Tensor:
+    raise NotImplementedError
+
+# %%
+guided_halves = checks.mine(guided_halves)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Which half is which? At $w = 1$ only the half that knows the caption must be left.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def guided_halves(both: torch.Tensor, w: float) -> torch.Tensor:
+#     uncond, cond = both.chunk(2)
+#     return uncond + w * (cond - uncond)
+# ```
+#
+# </details>
+#
+# With the halves exchanged $w$ becomes $1 - w$. So at $w = 2$ it goes *away* from the caption, once. Mended:
+
+# %%
+mended = fidelity(samples_of(guided_halves, 2), 0, limited)
+claims.check(f"Mended, {mended:.0%} of the samples are blue at w = 2.", mended > 0.9)
 
 # %% [markdown]
 # **Predict, then move the slider.** One of the three blue clusters lies near the middle, close to red and green. What
@@ -223,9 +284,75 @@ print(f"noise of 128 x 128 pixels: {eps.std():.2f}; averaged to 32 x 32: {averag
 #
 # ## 3. A U-Net of your own
 #
-# For pictures the network is a **U-Net**. It reads a picture at several sizes and says something about every pixel.
-# The notebook on the decoder takes it apart; here it is a box. So that two minutes are enough we take a small world:
-# one flat thing in the middle of a sheet of paper, in 8 kinds, 8 colours and 2 sizes.
+# For pictures the network is a **U-Net**. It reads the picture at several sizes and says something about every pixel:
+
+# %% tags=["nbval-ignore-output"]
+from minunclip.course import draw as drawings
+
+drawings.u_net()
+
+# %% [markdown]
+# On the way down *ResBlocks* (two convolutions each) read the picture, and after each level it is made half as large.
+# So a single ResBlock at the bottom sees far. On the way up the state grows again. But what was where, exactly? That
+# is kept in the states of the way down. The way up reads them back, the last one first, each beside its own state.
+# (The blocks themselves are built in notebook 07.)
+#
+# ### Exercise 3: Down and up · ●●● hard · 15 minutes
+#
+# Build that way from the parts of the library's U-Net, and train with it in a moment. `h` (B, C, H, W) is the picture
+# after the first convolution, `emb` (B, 4C) the embedding of the timestep, and `context` is handed on as it is.
+#
+# - `self.down` is a list of levels. A level has `len(level.blocks)` steps, `h = level.step(i, h, emb, context)`, and
+#   then `h = level.resample(h, emb)` unless `level.resample` is `None`.
+# - Keep the first `h`, and the state after every step and every `resample`.
+# - `self.middle` has two steps.
+# - `self.up` is a list of levels again. Before each of its steps, put the last kept state beside `h` along the channels.
+
+# %% tags=["exercise"]
+from minunclip.networks import UNet, UNetConfig
+
+class MyUNet(UNet):
+    def down_and_up(self, h, emb, context):
+        raise NotImplementedError
+
+# %%
+MyUNet = checks.mine(MyUNet)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# A list and its `pop()` do it: what was kept last is read first. `torch.cat([h, kept.pop()], dim=1)` puts two states
+# beside each other. At the end the list is empty.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# class MyUNet(UNet):
+#     def down_and_up(self, h, emb, context):
+#         kept = [h]
+#         for level in self.down:
+#             for i in range(len(level.blocks)):
+#                 h = level.step(i, h, emb, context)
+#                 kept.append(h)
+#             if level.resample is not None:
+#                 h = level.resample(h, emb)
+#                 kept.append(h)
+#         for i in range(2):
+#             h = self.middle.step(i, h, emb, context)
+#         for level in self.up:
+#             for i in range(len(level.blocks)):
+#                 h = level.step(i, torch.cat([h, kept.pop()], dim=1), emb, context)
+#             if level.resample is not None:
+#                 h = level.resample(h, emb)
+#         return h
+# ```
+#
+# </details>
+#
+# **A small world.** So that two minutes are enough, there is one flat thing in the middle of a sheet of paper, in 8
+# kinds, 8 colours and 2 sizes.
 
 # %%
 from itertools import product
@@ -241,11 +368,10 @@ plots.show(known[::5], columns=12, side=64, title=f"{len(known)} pictures: every
 # %% [markdown]
 # A few combinations, such as a purple star, are missing on purpose: see `HELD_OUT`. We shall look for them later.
 #
-# The loop is the library's `Trainer`, as in notebooks 01 and 02. It also keeps a running average of the weights
+# The network is `MyUNet`, yours or ours. The loop is the library's `Trainer`, as in notebooks 01 and 02. It also keeps a running average of the weights
 # (*EMA*). Samples are drawn with the average, which jitters less.
 
 # %%
-from minunclip.networks import UNet, UNetConfig
 from minunclip.training import TrainConfig, Trainer
 
 shape = UNetConfig(channels=32, mults=(1, 2), blocks=1, attention=(), context_width=None, patch=2, groups=8)
@@ -273,7 +399,7 @@ def sample(process, unet, count=10):
 torch.set_grad_enabled(True)
 torch.manual_seed(0)
 predicts_eps = Diffusion(DiffusionConfig(target="eps"))
-trainer = Trainer(UNet(shape), config)
+trainer = Trainer(MyUNet(shape), config)
 for record in trainer.run(loss_of(predicts_eps), batches):
     if record.step == 60:
         break
@@ -290,7 +416,7 @@ plots.show(sample(predicts_eps, trainer.ema), columns=10, side=64, title="predic
 # loss? We can find out, because for a limited set of pictures the best possible answer is known, as it was in the
 # plane.
 #
-# ### Exercise 2: The best possible answer · ●●● hard · 10 minutes
+# ### Exercise 4: The best possible answer · ●●● hard · 10 minutes
 #
 # $x_0$ is one of $N$ points $x^{(1)} \ldots x^{(N)}$, each as likely as the others. You see $x_t$. The point $n$
 # would have needed the noise $x_t - \sqrt{\bar\alpha_t}\, x^{(n)}$, which has the variance $1 - \bar\alpha_t$; the more
@@ -306,7 +432,7 @@ def best_x0(x_t: torch.Tensor, data: torch.Tensor, alpha_bar: float) -> torch.Te
     raise NotImplementedError
 
 # %%
-checks.best_x0(best_x0)
+best_x0 = checks.mine(best_x0)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -332,7 +458,7 @@ checks.best_x0(best_x0)
 # %%
 def best_picture(x_t, t):
     alpha_bar = predicts_eps.alphas_bar[t[0]].item()                     # one t for the whole batch
-    return checks.best_x0.reference(x_t.flatten(1), known.flatten(1), alpha_bar).view_as(x_t)
+    return best_x0(x_t.flatten(1), known.flatten(1), alpha_bar).view_as(x_t)
 
 def cautious(short):
     def denoiser(x_t, t):
@@ -380,7 +506,7 @@ claims.check(f"At a loss of {worst:.2f}, half of what it costs to know nothing, 
 torch.set_grad_enabled(True)
 torch.manual_seed(0)
 predicts_x0 = Diffusion(DiffusionConfig(target="x0"))
-trainer, records, strip = Trainer(UNet(shape), config), [], {}
+trainer, records, strip = Trainer(MyUNet(shape), config), [], {}
 for record in trainer.run(loss_of(predicts_x0), batches):
     records.append(record)
     if record.step in (60, 150, 300, 700):
@@ -439,9 +565,29 @@ twins = known[distance.argmin(dim=1)]
 plots.show([*more[:8], *twins[:8]], ["drawn"] * 8 + ["nearest in training"] * 8, columns=8, side=80)
 
 # %% [markdown]
-# A world of so few pictures is soon known by heart, and nearly all samples are copies. **Design an experiment:** how
-# would you show that a network draws something new? (One way: `HELD_OUT` combinations never occur in training. Draw a
-# thousand samples, let the judge name them, and count the purple stars.)
+# A world of so few pictures is soon known by heart, and nearly all samples are copies.
+#
+# ### Exercise 5: Design an experiment · ●●○ medium · 10 minutes
+#
+# How would you show that a network draws something *new*? You have the trainer, `sample`, the judge, and a list of
+# combinations that never occur in training. Write down what you would count, what you would compare it with, and which
+# result would convince you.
+#
+# <details><summary>One way to do it</summary>
+#
+# ```python
+# from minunclip.scenes import HELD_OUT
+#
+# names = [one.things[0] for one in judge.read(sample(predicts_x0, trainer.ema, 1000)) if one.things]
+# new = sum((thing.colour, thing.kind) in HELD_OUT for thing in names)
+# print(f"{new} of {len(names)} samples show what was never seen: {len(HELD_OUT)} of 64 pairs were held out")
+# ```
+#
+# If kind and colour were drawn independently, the held-out pairs would come up in about their share of all pairs. A
+# network that copies never draws them. The judge may err, so look at those pictures before you believe it. A thousand
+# samples take a minute or two.
+#
+# </details>
 #
 # ## 4. The finished decoder, and too much guidance
 #
@@ -575,8 +721,12 @@ claims.check(f"Another seed leaves the cosine at {moved['another seed']:.2f}; an
 # | $z_i$ | few numbers that say what there is, no compressed picture |
 #
 # **What you can do now:** train a diffusion model on pictures, tell an unfinished one from a broken one, and choose a
-# guidance for a purpose.
-#
+# guidance for a purpose. Whose code was it?
+
+# %% tags=["nbval-ignore-output"]
+checks.in_use()
+
+# %% [markdown]
 # ## Questions
 #
 # <details><summary>One model predicts eps, another v. Can both be guided by the same formula?</summary>

@@ -128,6 +128,18 @@ def guide(uncond, cond, w):
     return (1 - w) * uncond + w * cond
 
 
+def eta_step(x_0, eps, noise, alpha_bar, alpha_bar_prev, eta):
+    """DDPM's variance, and what is left of the old noise."""
+    alpha = alpha_bar / alpha_bar_prev
+    new = eta**2 * (1 - alpha_bar_prev) * (1 - alpha) / (1 - alpha_bar)
+    return torch.sqrt(alpha_bar_prev) * x_0 + torch.sqrt(1 - alpha_bar_prev - new) * eps + torch.sqrt(new) * noise
+
+
+def guided_halves(both, w):
+    half = len(both) // 2
+    return torch.stack([(1 - w) * both[i] + w * both[half + i] for i in range(half)])
+
+
 def best_x0(x_t, data, alpha_bar):
     answers = []
     for x in x_t:
@@ -174,6 +186,7 @@ RIGHT = {
     "patchify": [patchify, patchify_unfold], "clip_loss": [clip_loss],
     "zero_shot_choice": [zero_shot_choice, zero_shot_choice_loops], "q_sample": [q_sample, q_sample_einsum],
     "x0_from_eps": [x0_from_eps], "ddim_step": [ddim_step], "guide": [guide],
+    "eta_step": [eta_step], "guided_halves": [guided_halves],
     "posterior_mean": [posterior_mean, posterior_mean_derived], "best_x0": [best_x0],
     "group_norm": [group_norm], "film": [film], "joint_attention": [joint_attention],
     "fold_whitening": [fold_whitening], "learned_variance": [learned_variance],

@@ -137,6 +137,26 @@ def mean_of_the_shrunk_data(x_t, data, alpha_bar):
     return alpha_bar**0.5 * weights(torch.cdist(x_t, alpha_bar**0.5 * data) ** 2, 2 * (1 - alpha_bar)) @ data
 
 
+def old_noise_kept(x_0, eps, noise, alpha_bar, alpha_bar_prev, eta):
+    sigma = eta * ((1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)).sqrt()
+    return alpha_bar_prev.sqrt() * x_0 + (1 - alpha_bar_prev).sqrt() * eps + sigma * noise
+
+
+def new_noise_forgotten(x_0, eps, noise, alpha_bar, alpha_bar_prev, eta):
+    sigma = eta * ((1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)).sqrt()
+    return alpha_bar_prev.sqrt() * x_0 + (1 - alpha_bar_prev - sigma**2).sqrt() * eps
+
+
+def halves_exchanged(both, w):
+    cond, uncond = both.chunk(2)
+    return uncond + w * (cond - uncond)
+
+
+def rows_in_turn(both, w):
+    uncond, cond = both[::2], both[1::2]
+    return uncond + w * (cond - uncond)
+
+
 WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
     "q_sample": {
         variances_as_scales: "alpha_bar is a variance; what multiplies",
@@ -162,6 +182,14 @@ WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for 
         shares_that_sum_to_one: "the weights need not sum to 1: each has a",
         alpha_bar_for_alpha: "alpha is that of the step, alpha_bar /",
         ddim_instead: "this is DDIM's step; DDPM's mean has less",
+    },
+    "eta_step": {
+        old_noise_kept: "old and new noise together are too much",
+        new_noise_forgotten: "no new noise comes in",
+    },
+    "guided_halves": {
+        halves_exchanged: "the first half was asked without the",
+        rows_in_turn: "odd and even rows are taken apart",
     },
     "best_x0": {
         only_the_nearest: "only the nearest point counts; all count",

@@ -7,7 +7,7 @@ from .ar_prior import components_needed, next_token_loss, one_more, pick_bucket,
 from .cascade import bootstrap_interval, diversity_at, frechet_diagonal, scaled_like
 from .clip import attention, causal_weights, clip_loss, patchify, zero_shot_choice
 from .decoder import film, fold_whitening, group_norm, joint_attention, learned_variance
-from .diffusion import best_x0, ddim_step, guide, posterior_mean, q_sample, x0_from_eps
+from .diffusion import best_x0, ddim_step, eta_step, guide, guided_halves, posterior_mean, q_sample, x0_from_eps
 from .karlo import fastest_mode, prior_positions, relative_rms, unpack_qkv
 from .modules import MyAttention, MyResBlock, MyUNet, MyUpsampler, write_sentence
 from .play import colours_swapped, ddim_back, keep_components, slerp_rows, text_direction
@@ -17,8 +17,9 @@ from .substitution import borrowed, in_use, mine, restore
 from .upsampler import cubic_weights, decibels, gaussian_kernel, same_crop
 
 __all__ = [
-    "attention", "best_x0", "causal_weights", "clip_loss", "coverage", "ddim_step", "effective_number", "fits", "guide",
-    "patchify", "posterior_mean", "q_sample", "question_loss", "x0_from_eps", "zero_shot_choice",
+    "attention", "best_x0", "causal_weights", "clip_loss", "coverage", "ddim_step", "effective_number", "eta_step",
+    "fits", "guide", "guided_halves", "patchify", "posterior_mean", "q_sample", "question_loss", "x0_from_eps",
+    "zero_shot_choice",
     "film", "fold_whitening", "group_norm", "joint_attention", "learned_variance",
     "cubic_weights", "decibels", "gaussian_kernel", "same_crop",
     "fastest_mode", "prior_positions", "relative_rms", "unpack_qkv",

@@ -79,12 +79,42 @@ def posterior_mean(x_0: Tensor, x_t: Tensor, alpha_bar: Tensor, alpha_bar_prev: 
     return towards_x_0 * x_0 + towards_x_t * x_t
 
 
+def _eta_steps() -> list[tuple]:
+    three = torch.tensor([[1.0]]), torch.tensor([[0.0]]), torch.tensor([[2.0]])
+    return [
+        (*three, torch.tensor([[0.25]]), torch.tensor([[0.5]]), 1.0),
+        (normal(2, 2), normal(2, 2, seed=1), normal(2, 2, seed=2), _levels(800, 400, axes=2), _levels(600, 390, axes=2),
+         0.5),
+        (normal(2, 3, 4, 4), normal(2, 3, 4, 4, seed=1), normal(2, 3, 4, 4, seed=2), _levels(500, 20, axes=4),
+         _levels(499, 0, axes=4), 0.0),
+    ]  # fmt: skip
+
+
+@exercise(_eta_steps, rules={
+    "eta = 0 takes no new noise": lambda y, x_0, eps, noise, alpha_bar, alpha_bar_prev, eta:
+        eta or torch.allclose(y, alpha_bar_prev.sqrt() * x_0 + (1 - alpha_bar_prev).sqrt() * eps, atol=1e-5),
+})  # fmt: skip
+def eta_step(
+    x_0: Tensor, eps: Tensor, noise: Tensor, alpha_bar: Tensor, alpha_bar_prev: Tensor, eta: float
+) -> Tensor:
+    """DDIM with new noise (Song et al. 2020, eq. 12 and 16): what comes anew is taken from the old noise."""
+    sigma = eta * ((1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)).sqrt()
+    return alpha_bar_prev.sqrt() * x_0 + (1 - alpha_bar_prev - sigma**2).sqrt() * eps + sigma * noise
+
+
 @exercise(lambda: [(normal(3, 2), normal(3, 2, seed=1), w) for w in (0.0, 1.0, 2.5)], rules={
     "w = 0 ignores the caption": lambda eps, uncond, cond, w: w != 0 or torch.allclose(eps, uncond),
     "w = 1 is the network with the caption": lambda eps, uncond, cond, w: w != 1 or torch.allclose(eps, cond),
 })  # fmt: skip
 def guide(uncond: Tensor, cond: Tensor, w: float) -> Tensor:
     """Classifier-free guidance (Ho & Salimans 2022): from the prediction without to the one with, w times as far."""
+    return uncond + w * (cond - uncond)
+
+
+@exercise(lambda: [(normal(4, 2), 0.0), (normal(6, 3, 2, 2), 1.0), (normal(2, 5), 3.0)])
+def guided_halves(both: Tensor, w: float) -> Tensor:
+    """Guidance from a batch (2B, ...) whose first half was asked without the caption, as `guided` asks."""
+    uncond, cond = both.chunk(2)
     return uncond + w * (cond - uncond)
 
 

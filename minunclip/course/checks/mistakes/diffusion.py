@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -129,6 +131,42 @@ POSTERIOR_MEAN = {
         alpha_bar_prev.sqrt() * x_0 + 0 * x_t,
 }  # fmt: skip
 
+def new_noise(alpha_bar: Tensor, alpha_bar_prev: Tensor, eta: float) -> Tensor:
+    return eta * ((1 - alpha_bar_prev) / (1 - alpha_bar) * (1 - alpha_bar / alpha_bar_prev)).sqrt()
+
+
+def three(shares: Callable) -> Callable:
+    """A step with the shares (of eps, of the noise) that follow from alpha_bar_prev and sigma."""
+    def step(x_0, eps, noise, alpha_bar, alpha_bar_prev, eta):
+        old, new = shares(alpha_bar_prev, new_noise(alpha_bar, alpha_bar_prev, eta))
+        return alpha_bar_prev.sqrt() * x_0 + old * eps + new * noise
+    return step
+
+
+ETA_STEP = {
+    "old and new noise together are too much: take sigma**2 from the variance of the old": three(lambda alpha, sigma:
+        ((1 - alpha).sqrt(), sigma)),
+    "sigma is a standard deviation; its square is taken from 1 - alpha_bar_prev": three(lambda alpha, sigma:
+        ((1 - alpha - sigma).clamp(min=0).sqrt(), sigma)),
+    "sigma is taken from the root; take sigma**2 from what stands below it": three(lambda alpha, sigma:
+        ((1 - alpha).sqrt() - sigma, sigma)),
+    "the old noise is gone; only part of it makes room for the new": three(lambda alpha, sigma: (0, sigma)),
+    "no new noise comes in: add sigma * noise": three(lambda alpha, sigma:
+        ((1 - alpha - sigma**2).sqrt(), 0)),
+    "the new noise has the variance sigma**2, so it is multiplied by sigma": three(lambda alpha, sigma:
+        ((1 - alpha - sigma**2).sqrt(), sigma**2)),
+    "sigma**2 is added below the root; it is taken away": three(lambda alpha, sigma:
+        ((1 - alpha + sigma**2).sqrt(), sigma)),
+    "old and new noise have changed places": three(lambda alpha, sigma: (sigma, (1 - alpha - sigma**2).sqrt())),
+    "the root of 1 - alpha_bar_prev - sigma**2 is missing": three(lambda alpha, sigma:
+        (1 - alpha - sigma**2, sigma)),
+    "the estimate of x_0 is not shrunk by sqrt(alpha_bar_prev)": lambda x_0, eps, noise, alpha_bar, alpha_bar_prev, eta:
+        x_0 + (1 - alpha_bar_prev - (sigma := new_noise(alpha_bar, alpha_bar_prev, eta)) ** 2).sqrt() * eps
+        + sigma * noise,
+    "eta is left out of sigma": lambda x_0, eps, noise, alpha_bar, alpha_bar_prev, eta: alpha_bar_prev.sqrt() * x_0
+        + (1 - alpha_bar_prev - (sigma := new_noise(alpha_bar, alpha_bar_prev, 1)) ** 2).sqrt() * eps + sigma * noise,
+}  # fmt: skip
+
 GUIDE = {
     "it starts from the prediction with the caption, so w is one too large; start from the one without":
         lambda uncond, cond, w: cond + w * (cond - uncond),
@@ -145,6 +183,34 @@ GUIDE = {
     "the two are added; it should be their difference": lambda uncond, cond, w: uncond + w * (cond + uncond),
     "the difference is divided by w; multiply it": lambda uncond, cond, w: uncond + (cond - uncond) / torch.tensor(w),
     "uncond + w * cond counts uncond once too often": lambda uncond, cond, w: uncond + w * cond,
+}  # fmt: skip
+
+
+def towards(uncond: Tensor, cond: Tensor, w: float) -> Tensor:
+    return uncond + w * (cond - uncond)
+
+
+GUIDED_HALVES = {
+    "the first half was asked without the caption: uncond, cond = both.chunk(2)": lambda both, w:
+        towards(*both.chunk(2)[::-1], w),
+    "odd and even rows are taken apart; the batch is two halves, one after the other": lambda both, w:
+        towards(both[::2], both[1::2], w),
+    "the answer has as many rows as half of the batch": lambda both, w:
+        towards(*both.chunk(2), w).repeat(2, *[1] * (both.ndim - 1)),
+    "the batch is cut along the second axis; cut the first": lambda both, w:
+        both[:, : both.shape[1] // 2] + w * (both[:, both.shape[1] // 2 : both.shape[1] // 2 * 2]
+                                             - both[:, : both.shape[1] // 2]),
+    "only the half with the caption is used": lambda both, w: both.chunk(2)[1],
+    "only the half without the caption is used": lambda both, w: both.chunk(2)[0],
+    "it starts from the prediction with the caption, so w is one too large": lambda both, w:
+        towards(*both.chunk(2), w + 1),
+    "it goes away from the caption: the difference is the wrong way round": lambda both, w:
+        towards(*both.chunk(2), -w),
+    "a mean lies between the two; guidance goes beyond": lambda both, w:
+        (both.chunk(2)[0] + w * both.chunk(2)[1]) / (1 + w),
+    "both are scaled: uncond stays as it is": lambda both, w: w * (both.chunk(2)[1] - both.chunk(2)[0]),
+    "only the prediction with the caption is scaled; scale its difference from the other": lambda both, w:
+        w * both.chunk(2)[1],
 }  # fmt: skip
 
 
@@ -179,5 +245,5 @@ BEST_X0 = {
 
 MISTAKES = {
     "q_sample": Q_SAMPLE, "x0_from_eps": X0_FROM_EPS, "ddim_step": DDIM_STEP, "posterior_mean": POSTERIOR_MEAN,
-    "guide": GUIDE, "best_x0": BEST_X0,
+    "eta_step": ETA_STEP, "guide": GUIDE, "guided_halves": GUIDED_HALVES, "best_x0": BEST_X0,
 }  # fmt: skip
