@@ -1,41 +1,32 @@
 # %% [markdown]
 # # 00 · The tour: a caption becomes a picture
 #
-# DALL·E 2 turns a sentence into a picture in three steps. Its authors call the method *unCLIP*
-# ([Ramesh et al., 2022](https://arxiv.org/abs/2204.06125)). In this notebook you take one sentence through all three
-# and look at what comes out of each. The models are small and their world is a toy, so a laptop without a GPU will do.
+# How does a machine draw a sentence that nobody has ever drawn? DALL·E 2 does it in three steps, and its authors call
+# the method *unCLIP* ([Ramesh et al., 2022](https://arxiv.org/abs/2204.06125)). In this notebook you take one sentence
+# through all three and look at what comes out of each. The models are small and their world is a toy, so a laptop
+# without a GPU will do.
 
 # %%
-from collections import Counter
-from dataclasses import replace
-
 import torch
 
 import minunclip
 from minunclip import plots
-from minunclip.common import best_device
-from minunclip.course.widgets.base import GuidanceExplorer, guidance_grid
-from minunclip.evaluation import Judge, true_facts
-from minunclip.scenes import Statement, Thing
-
-torch.set_grad_enabled(False)  # nothing is trained in this notebook
-device = best_device()
-print(f"running on {device.type}")
+from minunclip.course import checks, claims
+from minunclip.course import draw as drawings
 
 # %% [markdown]
 # The first picture takes three lines: load the models, say what to draw, look.
 
 # %%
+torch.set_grad_enabled(False)                     # nothing is trained in this notebook
 caption, seed = "a big red heart above a small blue fish", 0
-cascade = minunclip.load("scenes", device)
+cascade = minunclip.load("scenes")
 drawing = cascade.sample([caption], seed=seed, keep_steps=True)
 plots.show(drawing.image, [caption], seed=seed)
 
 # %% [markdown]
-# Change the caption or the seed and run the cell again. The rest of the notebook follows your caption.
-#
-# Do not expect a masterpiece: the shipped models were trained on single threads of a small CPU. One thing comes out
-# right nearly always, and two nine times in ten; three do once in three. Section 5 counts, and
+# Change the caption or the seed and run the cell again. The rest of the notebook follows your caption. Do not expect a
+# masterpiece: the models were trained on single threads of a small CPU. Section 5 counts how often they are right, and
 # [data/README.md](../data/README.md) has the numbers.
 #
 # **What you will see**
@@ -47,7 +38,7 @@ plots.show(drawing.image, [caption], seed=seed)
 # 5. How to measure whether the picture is right.
 # 6. What *guidance* does, with a slider.
 #
-# **What you need to know before:** some Python. No mathematics beyond adding and multiplying lists of numbers.
+# **What you need to know before:** some Python. There is one formula, in section 6, and it only adds and multiplies.
 #
 # **What a whole run costs,** as measured when this notebook was last built:
 
@@ -55,17 +46,44 @@ plots.show(drawing.image, [caption], seed=seed)
 plots.cost_table("00_tour")
 
 # %% [markdown]
-# The way that every caption takes (Figure 2 of the paper), with the sizes of our models:
+# Reading takes about 20 minutes, the exercises another 15.
 #
-# ```
-# caption ──CLIP text──▶ z_t, tokens ──prior──▶ z_i ──decoder──▶ 32 px ──upsampler──▶ 128 px ──upsampler──▶ 512 px
-# ```
+# **The course.** Twelve more notebooks take the same way slowly, and you build each part yourself. Whoever has three
+# hours takes the *fast path*: this tour, then in notebooks 02 to 05 and 07 to 10 the sections that each names in its
+# first lines.
 #
+# | | notebook | you build |
+# | --- | --- | --- |
+# | 01 | the scenes | the measures: fidelity and diversity |
+# | 02 | CLIP | attention, the contrastive loss |
+# | 03, 04 | diffusion, and guidance | noise, samplers, a small U-Net |
+# | 05, 06 | the two priors | the sequence of a prior; a sentence of numbers |
+# | 07 | the decoder | a ResBlock that listens to $z_i$ |
+# | 08 | the upsamplers | an upsampler |
+# | 09, 10 | the whole cascade, playing with z | experiments |
+# | 11, 12 | your own pictures, the released cascade | a model of your own |
+# | 13 | learned variance (optional) | |
+#
+# **Before the course:** ten questions. Tick what you believe, now, without looking anything up. The same questions
+# come again at the end of notebook 10. The score stays on this machine.
+
+# %% tags=["nbval-ignore-output"]
+from minunclip.course.selftest import Selftest
+
+Selftest("before")
+
+# %% [markdown]
+# **The way of every caption** (Figure 2 of the paper):
+
+# %% tags=["nbval-ignore-output"]
+drawings.cascade()
+
+# %% [markdown]
 # The paper's models draw 64, 256 and 1024 pixels. How large are ours?
 
 # %% tags=["nbval-check-output"]
 networks = {"CLIP": cascade.clip, "prior": cascade.prior, "decoder": cascade.decoder,
-            "upsampler-1": cascade.upsamplers[0], "upsampler-2": cascade.upsamplers[1]}  # fmt: skip
+            "upsampler-1": cascade.upsamplers[0], "upsampler-2": cascade.upsamplers[1]}
 for name, network in networks.items():
     print(f"{name:12} {sum(p.numel() for p in network.parameters()) / 1e6:5.2f} million parameters")
 
@@ -114,8 +132,14 @@ print("z_t starts with", text.embed[0, :6].cpu().numpy().round(2))
 # %%
 others = ["a large red heart over a tiny blue fish", "a small blue fish above a big red heart", "a green moon at night"]
 z_t = cascade.encode_text([caption, *others]).embed
-similarity = cascade.clip.similarity(z_t[:1], z_t)[0]
-plots.bars(dict(zip([caption, *others], similarity.tolist(), strict=True)), "cosine with z_t of our caption")
+cosines = dict(zip([caption, *others], cascade.clip.similarity(z_t[:1], z_t)[0].tolist(), strict=True))
+plots.bars(cosines, "cosine with z_t of our caption")
+
+# %%
+said_otherwise, exchanged, another = (cosines[other] for other in others)
+claims.check(f"Said in other words, the caption has a cosine of {said_otherwise:.2f} with ours. With the two things in "
+             f"each other's place it has {exchanged:.2f}, and another caption {another:.2f}.",
+             said_otherwise > 0.8 and said_otherwise > exchanged + 0.1 and exchanged > another)
 
 # %% [markdown]
 # ## 2. The prior: from $z_t$ to $z_i$
@@ -129,12 +153,12 @@ plots.bars(dict(zip([caption, *others], similarity.tolist(), strict=True)), "cos
 
 # %%
 candidates = cascade.prior.unwhiten(drawing.steps["prior"][-1].x_t)
-cosines = cascade.clip.similarity(candidates, text.embed)[:, 0]
-for number, cosine in enumerate(cosines.tolist(), start=1):
+fits = cascade.clip.similarity(candidates, text.embed)[:, 0]
+for number, cosine in enumerate(fits.tolist(), start=1):
     print(f"candidate {number}: cosine with z_t {cosine:.3f}")
 
 # %% tags=["nbval-check-output"]
-kept = candidates[cosines.argmax()]
+kept = candidates[fits.argmax()]
 print("the better one went on:", torch.equal(kept, drawing.z_i[0]))
 
 # %% [markdown]
@@ -161,13 +185,18 @@ print(len(steps), "steps, at t =", *[step.t for step in steps])
 plots.film_strip(steps, seed=seed)
 
 # %% [markdown]
-# Above is the sample, below the estimate that the step was based on. The early estimates come from almost pure noise,
-# so they are an average of what the picture could be. Here is how far each estimate still is from the final picture:
+# Above is the sample, below the estimate that the step was based on. The first estimates come from almost pure noise,
+# where little is settled. How far is each from the final picture?
 
 # %%
 final = steps[-1].x_t
-for step in steps[::4]:
-    print(f"t = {step.t:3}: mean difference {(step.x_0 - final).abs().mean():.3f}")
+distances = [(step.x_0 - final).abs().mean().item() for step in steps]
+for step, distance in list(zip(steps, distances, strict=True))[::4]:
+    print(f"t = {step.t:3}: mean difference {distance:.3f}")
+
+# %%
+claims.check(f"The first estimate is {distances[0]:.2f} away from the final picture, the middle one "
+             f"{distances[len(distances) // 2]:.2f}.", distances[0] > 2 * distances[len(distances) // 2])  # drawn
 
 # %% [markdown]
 # ## 4. The upsamplers: larger pictures
@@ -191,10 +220,14 @@ plots.cascade_figure(drawing)
 
 # %%
 captions = [caption, "a big blue heart above a small red fish", "a big red heart below a small blue fish",
-            "a big red star above a small blue fish", "a small blue fish"]  # fmt: skip
+            "a big red star above a small blue fish", "a small blue fish"]
 z_i = cascade.clip.encode_image(drawing.images[32])
-similarity = cascade.clip.similarity(z_i, cascade.encode_text(captions).embed)[0]
-plots.bars(dict(zip(captions, similarity.tolist(), strict=True)), "cosine with the picture")
+seen = cascade.clip.similarity(z_i, cascade.encode_text(captions).embed)[0].tolist()
+plots.bars(dict(zip(captions, seen, strict=True)), "cosine with the picture")
+
+# %%
+claims.check(f"The picture is closest to its own caption: {seen[0]:.2f}, and {max(seen[1:]):.2f} to the next.",
+             seen[0] > max(seen[1:]))  # drawn
 
 # %% [markdown]
 # **Ask the judge.** The judge is a small classifier that reads the facts off a picture: what is there, in which
@@ -203,7 +236,10 @@ plots.bars(dict(zip(captions, similarity.tolist(), strict=True)), "cosine with t
 # [data/README.md](../data/README.md).
 
 # %%
-judge = Judge.from_pretrained("scenes", device)
+from minunclip.evaluation import Judge, true_facts
+from minunclip.scenes import Statement, Thing
+
+judge = Judge.from_pretrained("scenes")
 scene = judge.read(drawing.images[32])[0]
 print(*scene.things, f"layout: {scene.layout}", f"background: {scene.background}", f"style: {scene.style}", sep="\n")
 
@@ -231,38 +267,47 @@ plots.show(many.image, [f"seed {i}: {mark}" for i, mark in enumerate(marks)], ti
 # differs in what it leaves open.
 
 # %%
-print(f"all true in {marks.count('all true')} of {len(marks)} pictures")
-print("backgrounds:", dict(Counter(scene.background for scene in scenes)))
-print("styles:", dict(Counter(scene.style for scene in scenes)))
+backgrounds, styles = {one.background for one in scenes}, {one.style for one in scenes}
+claims.check(f"All is true in {marks.count('all true')} of {len(marks)} pictures. They have {len(backgrounds)} "
+             f"backgrounds and {len(styles)} styles, of which the caption says nothing.",
+             marks.count("all true") >= 6 and len(backgrounds) > 1 and len(styles) > 1)  # drawn
 
 # %% [markdown]
 # ## 6. Guidance
 #
-# At every step the decoder can be asked twice: what does it predict for $x_t$ given our caption $y$ and $z_i$, and what
-# if nothing is known? Call its answer $v$. *Classifier-free guidance* (section 2.1) takes the difference of the two
-# answers and goes further in that direction, $w$ times as far:
+# At every step the decoder can be asked twice: what is the clean picture $x_0$ behind $x_t$, given the caption $y$ and
+# $z_i$, and what is it if nothing is known? *Classifier-free guidance* (section 2.1) takes the difference of the two
+# answers and goes $w$ times as far in that direction:
 #
-# $$\hat v = v(x_t) + w \, \big(v(x_t \mid z_i, y) - v(x_t)\big)$$
-#
+# $$\hat x_0 = x_0(x_t) + w \, \big(x_0(x_t \mid z_i, y) - x_0(x_t)\big)$$
+
+# %% tags=["nbval-ignore-output"]
+drawings.guidance()
+
+# %% [markdown]
 # With $w = 0$ the caption is ignored, with $w = 1$ there is no guidance, and the larger $w$, the harder the picture is
 # pushed towards the caption. By hand, for one noisy picture:
 
 # %%
-x_t = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed)).to(device)
-t = torch.tensor([600], device=device)
+x_t, t = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed)), torch.tensor([600])
 
 def predict(w):
-    return cascade.decoder_denoiser(drawing.z_i, drawing.text, w)(x_t, t)[:, :3]  # v; the rest is its variance
+    return cascade.decoder_denoiser(drawing.z_i, drawing.text, w)(x_t, t)[:, :3]  # the rest is about its variance
 
 nothing_known, caption_known = predict(0), predict(1)
 by_hand = nothing_known + 3 * (caption_known - nothing_known)
-print(f"largest difference to the library at w = 3: {(predict(3) - by_hand).abs().max():.6f}")
+torch.testing.assert_close(predict(3), by_hand, atol=1e-4, rtol=1e-4)
+print("equal to the library at w = 3")
 
 # %% [markdown]
 # Now feel it. The pictures below start from the same noise and the same $z_i$, so that only the guidance differs. Move
 # the slider; the pictures were drawn beforehand, and no kernel is needed.
 
 # %% tags=["nbval-ignore-output"]
+from dataclasses import replace
+
+from minunclip.course.widgets.base import GuidanceExplorer, guidance_grid
+
 pictures = {}
 for guidance in (1, 1.5, 2, 3, 4, 6, 8):
     settings = replace(cascade.settings, decoder_guidance=guidance)
@@ -277,10 +322,11 @@ guidance_grid(pictures, caption, seed)
 GuidanceExplorer(cascade, caption="a crayon drawing of a yellow star at night")
 
 # %% [markdown]
-# ## Try it
+# ## Exercises
 #
-# **1. Turn it round** (2 minutes). Put the fish above the heart: change the caption, and what it states, so that the
-# judge can confirm it.
+# ### Exercise 1: Turn it round · ●○○ easy · 2 minutes
+#
+# Put the fish above the heart: change the caption, and what it states, so that the judge can confirm it.
 
 # %%
 turned = cascade.sample(["a big red heart above a small blue fish"], seed=seed, size=32)  # change the caption
@@ -296,36 +342,85 @@ print("everything is true:", expected.holds_in(judge.read(turned.image)[0]))
 #
 # </details>
 #
-# **2. Guidance and truth** (3 minutes). The function below counts how many of eight pictures show all that the caption
-# states. Compare guidance 0, 1, 2 and 8.
+# ### Exercise 2: Predict, then run · ●○○ easy · 3 minutes
+#
+# The function counts how many of sixteen pictures show all that the caption states. What do you expect for a guidance
+# of 0, 1 and 3? Write down three numbers, then run the cell.
 
 # %%
 def share_true(**changes):
     settings = replace(cascade.settings, **changes)
-    pictures = cascade.sample([caption] * 8, size=32, settings=settings).image
-    return sum(statement.holds_in(scene) for scene in judge.read(pictures)) / len(pictures)
+    drawn = cascade.sample([caption] * 16, size=32, settings=settings).image
+    return sum(statement.holds_in(scene) for scene in judge.read(drawn)) / 16
 
-print(share_true(decoder_guidance=1))
+true_at = {w: share_true(decoder_guidance=w) for w in (0, 1, 3)}
+claims.check(f"All is true in {true_at[0]:.0%} of the pictures at w = 0, in {true_at[1]:.0%} at w = 1 and in "
+             f"{true_at[3]:.0%} at w = 3.", true_at[0] < 0.1 and true_at[3] > 0.7)  # drawn
 
 # %% [markdown]
-# <details><summary>Solution</summary>
+# At 0 the decoder knows neither caption nor $z_i$, so a true picture is a matter of luck. Between 1 and 3 sixteen
+# pictures cannot decide: for a fair comparison draw at least a hundred.
 #
-# `for w in (0, 1, 2, 8): print(w, share_true(decoder_guidance=w))`. At 0 the decoder knows neither caption nor $z_i$,
-# so a true picture is a matter of luck. Eight pictures are few: a true share of 0.9 may well show up as 6 of 8 or 8 of
-# 8. For a fair comparison draw at least a hundred.
+# ### Exercise 3: Find the bug · ●○○ easy · 3 minutes
+#
+# Somebody wrote guidance like this:
+#
+# ```python
+# def guide(uncond, cond, w):
+#     return cond + w * (cond - uncond)
+# ```
+#
+# At $w = 0$ it still draws the caption, and at $w = 1$ its colours are more glaring than ours. Write it as it should
+# be. `uncond` is the answer if nothing is known, `cond` the one that knows the caption.
+
+# %% tags=["exercise"]
+def guide(uncond: torch.Tensor, cond: torch.Tensor, w: float) -> torch.Tensor:
+    raise NotImplementedError
+
+# %%
+guide = checks.mine(guide)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Put $w = 0$ in. What should be left?
 #
 # </details>
 #
-# **3. In a hurry** (3 minutes). `share_true(decoder_steps=...)` takes any number of steps from 2 up. How few will do?
-
-# %%
-print(share_true(decoder_steps=5))
-
-# %% [markdown]
 # <details><summary>Solution</summary>
 #
-# `for n in (2, 3, 5, 10, 25): print(n, share_true(decoder_steps=n))`. Time grows with the number of steps, while the
-# share stops growing at some point. The judge sees facts only, so look at the pictures as well:
+# ```python
+# def guide(uncond: torch.Tensor, cond: torch.Tensor, w: float) -> torch.Tensor:
+#     return uncond + w * (cond - uncond)
+# ```
+#
+# It starts from `uncond`. The wrong version is one step of guidance ahead: its $w$ is our $w + 1$.
+#
+# </details>
+#
+# If yours is right, the library guides with it from here on. The same picture once more, with your code or ours:
+
+# %%
+again = cascade.sample([caption], seed=seed, size=32)
+torch.testing.assert_close(again.image, drawing.images[32], atol=1e-3, rtol=1e-3)
+plots.show(again.image, [caption], seed=seed, side=128)
+
+# %% [markdown]
+# ### Exercise 4: Design an experiment · ●●○ medium · 10 minutes
+#
+# How few steps of the decoder will do? `share_true(decoder_steps=...)` takes any number from 2 up. Write down what you
+# would vary, what must stay the same, how many pictures you need, and what the judge cannot see. Then do it.
+#
+# <details><summary>One way to do it</summary>
+#
+# ```python
+# for n in (2, 3, 5, 10, 25):
+#     print(n, share_true(decoder_steps=n))
+# ```
+#
+# Caption, seeds and guidance stay the same. The share rises with the number of steps and then stops. With sixteen
+# pictures a difference of one or two is chance, so draw a hundred where it matters. The judge sees facts only. Look at
+# the pictures as well, for example those of 3 steps:
 # `plots.show(cascade.sample([caption], settings=replace(cascade.settings, decoder_steps=3)).image)`.
 #
 # </details>
@@ -342,13 +437,15 @@ print(share_true(decoder_steps=5))
 # Everything random comes from the seed. Guidance pushes the picture towards the caption. The judge counts how much
 # of a caption came true.
 #
+# **What you can do now:** draw a caption, say which stage made what of it, and count how often the picture is right.
+#
 # ## Questions
 #
 # <details><summary>Why is there a prior at all, if the decoder could be given z_t?</summary>
 #
 # The decoder was trained on embeddings of pictures. $z_t$ is the embedding of a text, and it says nothing of what the
-# caption leaves open, such as the background. The paper tries this and finds it worse than the prior's $z_i$
-# (section 5.1).
+# caption leaves open, such as the background. The paper tries it: the pictures are reasonable, but those with the
+# prior's $z_i$ are better (section 5.1, Figure 8).
 #
 # </details>
 #
@@ -360,8 +457,9 @@ print(share_true(decoder_steps=5))
 #
 # <details><summary>What does guidance cost?</summary>
 #
-# Time: the decoder answers two questions in each step instead of one. And variety: strongly guided pictures of one
-# caption tend to look alike, which is what section 5.3 of the paper measures.
+# Time: the decoder answers two questions in each step instead of one. Other models pay with variety, too: their
+# pictures of one caption become alike. In unCLIP what a picture shows is fixed in $z_i$ already, and the paper finds
+# that guiding the decoder does not make pictures alike in the same way (section 5.3).
 #
 # </details>
 #
@@ -369,6 +467,47 @@ print(share_true(decoder_steps=5))
 #
 # There are 256 times as many pixels as at 32, and each step of the decoder would cost accordingly. What the picture
 # shows is settled while it is small and cheap; the upsamplers add detail in a few steps.
+#
+# </details>
+#
+# <details><summary>What is an embedding?</summary>
+#
+# A list of numbers that stands for a caption or a picture. Its direction carries the meaning: things that are alike
+# point in similar directions.
+#
+# </details>
+#
+# <details><summary>Why does the prior draw two candidates?</summary>
+#
+# Drawing is random, and some candidates fit better than others. CLIP can tell: the one that is more similar to $z_t$
+# is kept.
+#
+# </details>
+#
+# <details><summary>The caption says nothing of a background. Where does it come from?</summary>
+#
+# The prior draws one of the $z_i$ that fit the caption, and $z_i$ says which background there is. Another seed gives
+# another one.
+#
+# </details>
+#
+# <details><summary>Which stages read the caption?</summary>
+#
+# CLIP's text network, the prior and the decoder. The upsamplers see only the smaller picture.
+#
+# </details>
+#
+# <details><summary>The judge says that all is true. May it be wrong?</summary>
+#
+# Yes, though rarely: it is a network, and it was trained on true pictures, not on drawn ones. Notebook 01 measures how
+# often it errs, and shows what fools it.
+#
+# </details>
+#
+# <details><summary>Fidelity is 1. Is the model perfect?</summary>
+#
+# Not by that number alone. A model that draws the same right picture for every seed has a fidelity of 1 and no
+# diversity. Both must be measured.
 #
 # </details>
 #

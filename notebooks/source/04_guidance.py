@@ -150,9 +150,8 @@ def strange_halves(both, w):
 
 def samples_of(halves, w):
     y = torch.cat([torch.full((400,), NOTHING), torch.zeros(400, dtype=torch.int64)])
-    denoiser = lambda x_t, t: halves(model(x_t.repeat(2, 1), t.repeat(2), y), w)
     x_T = torch.randn(400, 2, generator=torch.Generator().manual_seed(3))
-    return last(ddim(limited, denoiser, [], 25, x_T=x_T))
+    return last(ddim(limited, lambda x_t, t: halves(model(x_t.repeat(2, 1), t.repeat(2), y), w), [], 25, x_T=x_T))
 
 strange = {w: samples_of(strange_halves, w) for w in (0, 1, 2, 4)}
 plane({f"w = {w}: {fidelity(x, 0, limited):.2f} blue": Panel(x, labels=torch.zeros(400, dtype=torch.int64))
@@ -306,7 +305,7 @@ drawings.u_net()
 #   then `h = level.resample(h, emb)` unless `level.resample` is `None`.
 # - Keep the first `h`, and the state after every step and every `resample`.
 # - `self.middle` has two steps.
-# - `self.up` is a list of levels again. Before each of its steps, put the last kept state beside `h` along the channels.
+# - `self.up` is a list of levels again. Before each of its steps, the last kept state goes beside `h` along the channels.
 
 # %% tags=["exercise"]
 from minunclip.networks import UNet, UNetConfig
@@ -368,8 +367,8 @@ plots.show(known[::5], columns=12, side=64, title=f"{len(known)} pictures: every
 # %% [markdown]
 # A few combinations, such as a purple star, are missing on purpose: see `HELD_OUT`. We shall look for them later.
 #
-# The network is `MyUNet`, yours or ours. The loop is the library's `Trainer`, as in notebooks 01 and 02. It also keeps a running average of the weights
-# (*EMA*). Samples are drawn with the average, which jitters less.
+# The network is `MyUNet`, yours or ours. The loop is the library's `Trainer`, as in notebooks 01 and 02. It also keeps a
+# running average of the weights (*EMA*). Samples are drawn with the average, which jitters less.
 
 # %%
 from minunclip.training import TrainConfig, Trainer
