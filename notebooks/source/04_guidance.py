@@ -305,7 +305,8 @@ drawings.u_net()
 #   then `h = level.resample(h, emb)` unless `level.resample` is `None`.
 # - Keep the first `h`, and the state after every step and every `resample`.
 # - `self.middle` has two steps.
-# - `self.up` is a list of levels again. Before each of its steps, the last kept state goes beside `h` along the channels.
+# - `self.up` is a list of levels again. Before each of its steps, the last kept state goes beside `h`, along the
+#   channels.
 
 # %% tags=["exercise"]
 from minunclip.networks import UNet, UNetConfig
@@ -367,7 +368,7 @@ plots.show(known[::5], columns=12, side=64, title=f"{len(known)} pictures: every
 # %% [markdown]
 # A few combinations, such as a purple star, are missing on purpose: see `HELD_OUT`. We shall look for them later.
 #
-# The network is `MyUNet`, yours or ours. The loop is the library's `Trainer`, as in notebooks 01 and 02. It also keeps a
+# The network is `MyUNet`, yours or ours. The loop is the library's `Trainer`, as in notebooks 01 and 02. It keeps a
 # running average of the weights (*EMA*). Samples are drawn with the average, which jitters less.
 
 # %%
