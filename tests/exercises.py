@@ -44,13 +44,13 @@ def code(notebook):
 
 def exercises(notebook, name):
     """The exercises of a notebook, in order."""
-    nothing = nbformat.v4.new_markdown_cell()                               # before the first cell, after the last
-    cells = [nothing, *notebook.cells, nothing, nothing]
-    return [_exercise(name, *cells[i - 1 : i + 3]) for i, cell in enumerate(cells) if "exercise" in tags(cell)]
+    nothing = nbformat.v4.new_markdown_cell()                               # after the last cell
+    cells = [*notebook.cells, nothing, nothing]
+    return [_exercise(name, cells[:i], *cells[i : i + 3]) for i, cell in enumerate(cells) if "exercise" in tags(cell)]
 
 
 def _exercise(name, before, stub, check, after):
-    headings = [match[0] for match in HEADING.finditer(before.source)] if before.cell_type == "markdown" else []
+    headings = [match[0] for cell in before if cell.cell_type == "markdown" for match in HEADING.finditer(cell.source)]
     hint, solution = ("".join(re.findall(FOLDED % word, after.source, re.S)[:1]) for word in ("Hint", "Solution"))
     blocks = PYTHON.findall(solution)
     return Exercise(name, headings[-1] if headings else "", stub.source, check.source, hint,

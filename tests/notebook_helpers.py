@@ -6,6 +6,7 @@ import re
 from exercises import code, tags
 
 VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
+STILL = {"image/png", "text/markdown"}      # what a page shows that cannot run a widget
 PARTS = [  # what every notebook says, in this order
     r"\A# \d\d · ", r"^\*\*What you will see\*\*$", r"^\*\*What you need to know before:?\*\*",
     r"^\*\*What a whole run costs,?\*\*", r"^## Summary$", r"^## Questions$", r"^## Where to read on$",
@@ -44,7 +45,7 @@ def widget_defects(notebook):
     models = saved.get(STATE, {}).get("state", {})
     wanted = [data[VIEW]["model_id"] for data in views] + re.findall(r"IPY_MODEL_(\w+)", json.dumps(models))
     found = ["a widget without its model"] if set(wanted) - set(models) else []
-    return found + ["a widget without a still picture"] * any("image/png" not in data for data in views)
+    return found + ["a widget without a still picture"] * any(not STILL & {*data} for data in views)
 
 
 def picture_defects(notebook):

@@ -3,6 +3,7 @@
 nbval runs the cells; this file looks at what is saved in git. The answers to the exercises: test_checks.py.
 """
 
+import ast
 import importlib.util
 import json
 import re
@@ -76,13 +77,32 @@ def test_a_notebook_has_its_parts_and_links(path):
 
 @each_notebook
 def test_exercises_have_their_form(path):
-    found = exercises.exercises(read(path), path.stem)
+    notebook = read(path)
+    found = exercises.exercises(notebook, path.stem)
     assert {one.name: defects for one in found if (defects := exercises.defects(one))} == {}
-    numbers = [int(exercises.HEADING.match(one.heading)[1]) for one in found]
-    assert numbers == list(range(1, len(found) + 1))
-    assert len(found) >= 3 or path.stem == "00_tour"       # where nothing is written, only tried
-    headings = re.findall(r"^#+ Exercise ", prose(read(path)), re.M)
-    assert len(headings) == len(found), "an exercise without a stub tagged exercise"
+    headings = [match[0] for match in exercises.HEADING.finditer(prose(notebook))]
+    assert len(headings) == len(re.findall(r"^#+ Exercise ", prose(notebook), re.M)), "a heading of another form"
+    assert [int(exercises.HEADING.match(heading)[1]) for heading in headings] == list(range(1, len(headings) + 1))
+    written = [one.heading for one in found]
+    assert len(set(written)) == len(written) and set(written) <= set(headings), "two stubs below one heading"
+    kinds = ("Predict", "Design an experiment", "Try")                    # where nothing is written, only tried
+    assert all(exercises.HEADING.match(heading)[2].startswith(kinds) for heading in headings if heading not in written)
+
+
+@each_notebook
+def test_a_notebook_has_its_shape(path):
+    """Short enough to be read in one go, and with something to predict, to mend and to design."""
+    notebook, text = read(path), prose(read(path))
+    words = re.sub(r"```.*?```|\$\$.*?\$\$|</?(details|summary)>", " ", text, flags=re.S).split()
+    assert len(words) <= 3500 and len(code(notebook)) <= 65
+    assert "fmt: skip" not in str(notebook) and max(len(line) for cell in code(notebook)
+                                                    for line in cell.source.splitlines()) <= 120  # fmt: skip
+    first = ast.parse(code(notebook)[0].source).body
+    assert sum(isinstance(node, ast.Import | ast.ImportFrom) for node in first) <= 6
+    assert text.split("## Questions")[1].count("<details>") >= 10
+    assert "**What you can do now:**" in text and re.search("fast path", text, re.I)
+    optional = path.stem.startswith("13_")
+    assert optional or all(re.search(kind, text, re.I) for kind in ("predict,? then", "find the bug", "design an exp"))
 
 
 @each_notebook

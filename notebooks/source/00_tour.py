@@ -324,7 +324,7 @@ GuidanceExplorer(cascade, caption="a crayon drawing of a yellow star at night")
 # %% [markdown]
 # ## Exercises
 #
-# ### Exercise 1: Turn it round · ●○○ easy · 2 minutes
+# ### Exercise 1: Try it: turn it round · ●○○ easy · 2 minutes
 #
 # Put the fish above the heart: change the caption, and what it states, so that the judge can confirm it.
 

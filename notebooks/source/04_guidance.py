@@ -308,11 +308,12 @@ drawings.u_net()
 # - `self.up` is a list of levels again. Before each of its steps, the last kept state goes beside `h`, along the
 #   channels.
 
-# %% tags=["exercise"]
+# %%
 from minunclip.networks import UNet, UNetConfig
 
+# %% tags=["exercise"]
 class MyUNet(UNet):
-    def down_and_up(self, h, emb, context):
+    def down_and_up(self, h: torch.Tensor, emb: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
         raise NotImplementedError
 
 # %%
@@ -330,7 +331,7 @@ MyUNet = checks.mine(MyUNet)
 #
 # ```python
 # class MyUNet(UNet):
-#     def down_and_up(self, h, emb, context):
+#     def down_and_up(self, h: torch.Tensor, emb: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
 #         kept = [h]
 #         for level in self.down:
 #             for i in range(len(level.blocks)):
