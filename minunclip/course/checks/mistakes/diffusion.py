@@ -137,7 +137,8 @@ def new_noise(alpha_bar: Tensor, alpha_bar_prev: Tensor, eta: float) -> Tensor:
 
 def three(shares: Callable) -> Callable:
     """A step with the shares (of eps, of the noise) that follow from alpha_bar_prev and sigma."""
-    def step(x_0, eps, noise, alpha_bar, alpha_bar_prev, eta):
+    def step(*given):
+        x_0, eps, noise, alpha_bar, alpha_bar_prev, eta = given
         old, new = shares(alpha_bar_prev, new_noise(alpha_bar, alpha_bar_prev, eta))
         return alpha_bar_prev.sqrt() * x_0 + old * eps + new * noise
     return step
