@@ -63,8 +63,10 @@ def test_to_pil_covers_the_range_and_enlarges_crisply():
 
 def test_show_places_every_picture_and_tells_the_seed():
     picture = show(IMAGES, ["one", "two", "three"], columns=2, title="a star", seed=7, side=64)
-    assert all(contains(picture.image, to_pil(image, 64)) for image in IMAGES)
-    assert not contains(picture.image, to_pil(-IMAGES[0], 64))
+    assert all(contains(picture.image, to_pil(image, 128)) for image in IMAGES)            # two dots a pixel
+    assert not contains(picture.image, to_pil(-IMAGES[0], 128))
+    assert picture.size == (picture.image.width // 2, picture.image.height // 2) and picture.size[0] < 2 * 64 + 40
+    assert f'width="{picture.size[0]}"' in picture.html()
     assert picture.alt == "a star, seed 7: one; two; three"
     assert show(IMAGES).alt == "3 pictures"
     with pytest.raises(ValueError, match="1 captions for 3 pictures"):
@@ -73,7 +75,7 @@ def test_show_places_every_picture_and_tells_the_seed():
 
 def test_captions_and_titles_are_drawn():
     bare, told = show(IMAGES[:1]), show(IMAGES[:1], ["a small star, " * 4], title="title", seed=1)
-    assert told.image.height > bare.image.height + 3 * 18
+    assert told.size[1] > bare.size[1] + 3 * 18
     other_seed = show(IMAGES[:1], ["a small star, " * 4], title="title", seed=2)
     assert np.asarray(told.image).shape == np.asarray(other_seed.image).shape
     assert not np.array_equal(told.image, other_seed.image)
@@ -106,7 +108,7 @@ def test_a_letter_that_the_font_lacks_is_a_question_mark():
 @pytest.mark.parametrize("caption", ["W" * 40, "WWWWWWWWW MMMMMMMMM", "большой красный шар", "a big red circle, red"])
 def test_no_line_is_wider_than_its_picture(caption):
     sheet = np.asarray(show(2 * [Image.new("RGB", (128, 128), "white")], [caption, ""]).image)
-    assert (sheet[134:, :134] < 128).any() and (sheet[134:, 140:] > 128).all()
+    assert (sheet[268:, :268] < 128).any() and (sheet[268:, 280:] > 128).all()
 
 
 def test_a_str_is_the_caption_of_one_picture():
@@ -130,7 +132,8 @@ def test_the_cascade_stands_side_by_side():
     images = {64: torch.zeros(1, 3, 64, 64), 32: IMAGES[:1]}
     drawing = Drawing(["a star"], 5, Settings(), text=None, z_i=None, images=images)
     figure = cascade_figure(drawing, side=64)
-    assert contains(figure.image, to_pil(IMAGES[0], 64)) and contains(figure.image, to_pil(torch.zeros(3, 64, 64)))
+    assert contains(figure.image, to_pil(IMAGES[0], 128))
+    assert contains(figure.image, to_pil(torch.zeros(3, 64, 64), 128))
     assert "32, 64 pixels" in figure.alt and "seed 5" in figure.alt
 
 

@@ -98,7 +98,8 @@ def test_the_noise_grid_works_in_the_browser_alone():
     assert all(f"noise at t = {t}:" in page for t, page in zip((0, 300, 600, 999), pages, strict=True))
     data, metadata = bundle(grid)
     assert "t = 300" in metadata["image/png"]["alt"] and "t = 300" in data["text/html"]
-    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).width == 810
+    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert image.width == 2 * 810 and metadata["image/png"]["width"] == 810                # two dots a pixel
 
 
 @pytest.fixture
@@ -156,7 +157,8 @@ def test_the_field_grid_works_in_the_browser_alone():
     assert all(f"Guidance {w} for &lt;here&gt;:" in page for w, page in zip(("0", "1.5", "3"), pages, strict=True))
     data, metadata = bundle(grid)
     assert "Guidance 1.5 for" in metadata["image/png"]["alt"]
-    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).width == 810
+    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert image.width == 2 * 810 and metadata["image/png"]["width"] == 810                # two dots a pixel
 
 
 @pytest.fixture

@@ -179,14 +179,18 @@ def to_uint8(images: Tensor) -> Tensor:
 def to_pil(image: Tensor | Image.Image, side: int | None = None) -> Image.Image:
     """A picture (3, s, s) in -1 to 1 as 8-bit RGB, shown at another side if wanted.
 
-    Enlarged, every pixel becomes a crisp square, so that nothing is shown that the network did not draw.
+    Enlarged, every pixel becomes a square, as crisp as the side allows, so that nothing is shown that the network did
+    not draw.
     """
     if isinstance(image, Tensor):
         pixels = to_uint8(image).cpu()
         image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
     if side is None or side == image.width:
         return image
-    return image.resize((side, side), Image.Resampling.NEAREST if side > image.width else Image.Resampling.LANCZOS)
+    if side < image.width:
+        return image.resize((side, side), Image.Resampling.LANCZOS)
+    whole = -(-side // image.width) * image.width                       # a multiple, from which all squares come alike
+    return image.resize((whole, whole), Image.Resampling.NEAREST).resize((side, side), Image.Resampling.BOX)
 
 
 def save_png(picture: Image.Image, path: Path, note: str) -> None:

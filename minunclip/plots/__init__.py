@@ -7,24 +7,23 @@ from ..common import to_pil
 from .charts import COLOURS, DASHES, curves, heatmap, loss_curve, picture_map, running_mean
 from .code import code
 from .pictures import (
-    COSTS,
+    DENSITY,
     GAP,
     INK,
     MARGIN,
     Picture,
     bars,
     cascade_figure,
-    cost_table,
     embedding_bars,
     film_strip,
     plotted,
     show,
 )
 from .points import Panel, fill, lattice, plane, small
-from .tables import karlo_table, memory_table
+from .tables import COSTS, cost_table, karlo_table, memory_table
 
 __all__ = [
-    "COLOURS", "COSTS", "DASHES", "GAP", "INK", "MARGIN", "Panel", "Picture", "bars", "cascade_figure", "code",
-    "cost_table", "curves", "embedding_bars", "fill", "film_strip", "heatmap", "karlo_table", "lattice",
+    "COLOURS", "COSTS", "DASHES", "DENSITY", "GAP", "INK", "MARGIN", "Panel", "Picture", "bars", "cascade_figure",
+    "code", "cost_table", "curves", "embedding_bars", "fill", "film_strip", "heatmap", "karlo_table", "lattice",
     "loss_curve", "memory_table", "picture_map", "plane", "plotted", "running_mean", "show", "small", "to_pil",
 ]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 import textwrap
 import unicodedata
 from collections.abc import Sequence
@@ -16,11 +15,12 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..common import DATA, to_pil
+from ..common import to_pil
 from ..diffusion import Step
 from ..unclip import Drawing
 
-GAP, MARGIN = 8, 6  # pixels between pictures, and around them
+DENSITY = 2             # dots of a figure for each pixel of the page, as screens have them today
+GAP, MARGIN = 8, 6      # of the page's pixels, between pictures and around them
 INK = (60, 60, 70)
 
 
@@ -28,10 +28,16 @@ class Picture:
     """An image with a description: PNG for any viewer, and HTML with alt text for a screen reader.
 
     colours: how many to keep when it is saved, by default all. A drawing needs few, and takes fewer bytes with few
+    density: dots of the image for each pixel of the page
     """
 
-    def __init__(self, image: Image.Image, alt: str, colours: int | None = None):
-        self.image, self.alt, self.colours = image, alt, colours
+    def __init__(self, image: Image.Image, alt: str, colours: int | None = None, *, density: int = 1):
+        self.image, self.alt, self.colours, self.density = image, alt, colours, density
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height on the page, in its pixels."""
+        return self.image.width // self.density, self.image.height // self.density
 
     def png(self) -> bytes:
         """The image as a PNG file."""
@@ -44,13 +50,13 @@ class Picture:
         """The image as an <img> that holds its own data."""
         exact, close = encoded(self._saved(), "WEBP", lossless=True), encoded(self.image, "WEBP", quality=95)
         data = base64.b64encode(min(exact, close, key=len)).decode()    # close is smaller only for large pictures
-        return (f'<img alt="{html.escape(self.alt)}" width="{self.image.width}" style="max-width: 100%" '
+        return (f'<img alt="{html.escape(self.alt)}" width="{self.size[0]}" style="max-width: 100%" '
                 f'src="data:image/webp;base64,{data}">')  # fmt: skip
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """What Jupyter calls to show it: (data by MIME type, metadata by MIME type)."""
         data = {"image/png": base64.b64encode(self.png()).decode(), "text/html": self.html(), "text/plain": repr(self)}
-        width, height = self.image.size
+        width, height = self.size
         return data, {"image/png": {"alt": self.alt, "width": width, "height": height}}
 
     def __repr__(self) -> str:
@@ -84,12 +90,12 @@ def show(
         raise ValueError("show: there are no pictures to show")
     if captions and len(captions) != len(images):
         raise ValueError(f"show: {len(captions)} captions for {len(images)} pictures; give one for each")
-    side = side or max(128, *(to_pil(image).width for image in images))
+    side = DENSITY * (side or max(128, *(to_pil(image).width for image in images)))
     title = _with_seed(title, seed)
     images = [to_pil(image, side) for image in images]
     sheet = _grid(images, columns or min(len(images), 4), below=captions, title=title)
     told = ": ".join(part for part in (title, "; ".join(captions)) if part)
-    return Picture(sheet, alt or told or f"{len(images)} pictures")
+    return Picture(sheet, alt or told or f"{len(images)} pictures", density=DENSITY)
 
 
 def film_strip(steps: list[Step], seed: int, *, count: int = 8, row: int = 0, side: int = 96) -> Picture:
@@ -103,12 +109,12 @@ def film_strip(steps: list[Step], seed: int, *, count: int = 8, row: int = 0, si
     rows = [step.x_t[row] for step in chosen] + [step.x_0[row] for step in chosen]
     times = [f"t = {step.t}" for step in chosen]
     sheet = _grid(
-        [to_pil(image, side) for image in rows], len(chosen), above=times, left=["x_t", "est. x_0"],
+        [to_pil(image, DENSITY * side) for image in rows], len(chosen), above=times, left=["x_t", "est. x_0"],
         title=_with_seed(f"{len(chosen)} of {len(steps)} steps", seed),
     )  # fmt: skip
     alt = (f"Film strip of {len(chosen)} of {len(steps)} sampling steps, {times[0]} to {times[-1]}, seed {seed}. "
            "Above, the noisy sample x_t; below, the network's estimate of the clean picture x_0.")  # fmt: skip
-    return Picture(sheet, alt)
+    return Picture(sheet, alt, density=DENSITY)
 
 
 def cascade_figure(drawing: Drawing, side: int = 256, row: int = 0) -> Picture:
@@ -132,14 +138,14 @@ def _font() -> tuple[ImageFont.FreeTypeFont, frozenset[int]]:
     from matplotlib.ft2font import FT2Font
 
     path = str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
-    return ImageFont.truetype(path, 12), frozenset(FT2Font(path).get_charmap())
+    return ImageFont.truetype(path, 12 * DENSITY), frozenset(FT2Font(path).get_charmap())
 
 
 def _wrapped(text: str, width: int) -> str:
-    """Break lines so that they fit a width in pixels."""
+    """Break lines so that they fit a width in pixels of the page."""
     text, font = _drawable(text), _font()[0]
     letter = max(font.getlength(some) / len(some) for some in ("abcdefghij klmnop", text or " "))   # or a wider one
-    return "\n".join(textwrap.wrap(text, max(6, int(width / letter))))
+    return "\n".join(textwrap.wrap(text, max(6, int(DENSITY * width / letter))))
 
 
 def _drawable(text: str) -> str:
@@ -149,7 +155,7 @@ def _drawable(text: str) -> str:
 
 
 def _height(texts: Sequence[str]) -> int:
-    """The pixels that the tallest of some texts needs."""
+    """The pixels of the page that the tallest of some texts needs."""
     return max((18 * (text.count("\n") + 1) for text in texts if text), default=0)
 
 
@@ -158,28 +164,28 @@ def _grid(
     left: Sequence[str] = (), title: str = "",
 ) -> Image.Image:  # fmt: skip
     """Pictures of one size in rows. `above` heads the columns, `left` the rows; `below` has one text per picture."""
-    side = images[0].width
+    side = images[0].width // DENSITY                                   # from here on in pixels of the page
     rows = -(-len(images) // columns)
     width_left = 56 if left else 0
     width = width_left + columns * (side + GAP) - GAP + 2 * MARGIN
     title, below = _wrapped(title, width), [_wrapped(text, side) for text in below]
     top, step = MARGIN + _height([title]) + _height(above), side + GAP + _height(below)
-    sheet = Image.new("RGB", (width, top + rows * step - GAP + MARGIN), "white")
+    sheet = Image.new("RGB", (DENSITY * width, DENSITY * (top + rows * step - GAP + MARGIN)), "white")
     pen = ImageDraw.Draw(sheet)
 
-    def write(place: tuple[int, int], text: str) -> None:
-        pen.text(place, text, INK, _font()[0], spacing=5)               # 17 pixels a line
+    def write(x: int, y: int, text: str) -> None:
+        pen.text((DENSITY * x, DENSITY * y), text, INK, _font()[0], spacing=5 * DENSITY)    # 17 pixels a line
 
-    write((MARGIN, 3), title)
+    write(MARGIN, 3, title)
     for i, image in enumerate(images):
         x, y = MARGIN + width_left + (i % columns) * (side + GAP), top + (i // columns) * step
-        sheet.paste(image, (x, y))
+        sheet.paste(image, (DENSITY * x, DENSITY * y))
         if i < columns and above:
-            write((x, y - 18), above[i])
+            write(x, y - 18, above[i])
         if i % columns == 0 and left:
-            write((MARGIN, y + side // 2 - 8), left[i // columns])
+            write(MARGIN, y + side // 2 - 8, left[i // columns])
         if below:
-            write((x, y + side + 2), below[i])
+            write(x, y + side + 2, below[i])
     return sheet
 
 
@@ -220,27 +226,5 @@ def bars(values: dict[str, float], label: str) -> Picture:
 def plotted(figure, alt: str, colours: int = 256) -> Picture:
     """A matplotlib figure as a Picture, saved with so many colours."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=90, facecolor="white")
-    return Picture(Image.open(file).convert("RGB"), alt, colours)
-
-
-# -- what a notebook costs -----------------------------------------------------------------------------------
-
-COSTS = DATA / "results" / "notebooks.json"
-
-
-def cost_table(notebook: str, path=COSTS):
-    """Minutes and memory of a whole run of a notebook, as `notebooks/build.py` measured them: a Markdown table.
-
-    Raises ValueError for a damaged file.
-    """
-    from IPython.display import Markdown
-
-    lines = ["| profile | minutes | peak memory | machine |", "| --- | --- | --- | --- |"]
-    try:
-        runs = json.loads(path.read_text(encoding="utf-8")).get(notebook, {}) if path.is_file() else {}
-        lines += [f"| {profile} | {run['minutes']:.1f} | {run['peak_memory_gb']:.1f} GB | {run['machine']} |"
-                  for profile, run in sorted(runs.items())]  # fmt: skip
-    except (ValueError, TypeError, LookupError, AttributeError):
-        raise ValueError(f"{path} is damaged: measure again with notebooks/build.py") from None
-    return Markdown("\n".join(lines) if runs else "*Not measured yet on this copy.*")
+    figure.savefig(file, format="png", dpi=90 * DENSITY, facecolor="white")
+    return Picture(Image.open(file).convert("RGB"), alt, colours, density=DENSITY)

@@ -67,7 +67,7 @@ def fill(axis, panel: Panel, limit: float = 2.6) -> None:
 
 def small(picture: Picture, colours: int = 64) -> Picture:
     """The same picture, to be saved with few colours: a third of the bytes, and hardly any visible difference."""
-    return Picture(picture.image, picture.alt, colours)
+    return Picture(picture.image, picture.alt, colours, density=picture.density)
 
 
 def describe(panel: Panel, limit: float) -> str:

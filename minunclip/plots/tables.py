@@ -1,7 +1,7 @@
-"""What the benchmarks of the released cascade measured, as Markdown tables: for notebook 12 and for the README.
+"""What was measured, as Markdown tables: the cost of a notebook, and the benchmarks of the released cascade.
 
-`benchmarks/karlo.py` and `benchmarks/memory.py` write the numbers, and these functions read them from their files, so
-that no number in a table is copied by hand.
+`notebooks/build.py`, `benchmarks/karlo.py` and `benchmarks/memory.py` write the numbers, and these functions read them
+from their files, so that no number in a table is copied by hand.
 """
 
 from __future__ import annotations
@@ -71,3 +71,25 @@ def table(head: list[str], rows: list[list[str]], machine: str | None) -> str:
         return "*Not measured yet on this copy.*"
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n*Measured on {machine}.*"
+
+
+# -- what a notebook costs ------------------------------------------------------------------------------------
+
+COSTS = RESULTS / "notebooks.json"
+
+
+def cost_table(notebook: str, path: Path = COSTS):
+    """Minutes and memory of a whole run of a notebook, as `notebooks/build.py` measured them: a Markdown table.
+
+    Raises ValueError for a damaged file.
+    """
+    from IPython.display import Markdown
+
+    lines = ["| profile | minutes | peak memory | machine |", "| --- | --- | --- | --- |"]
+    try:
+        runs = json.loads(path.read_text(encoding="utf-8")).get(notebook, {}) if path.is_file() else {}
+        lines += [f"| {profile} | {run['minutes']:.1f} | {run['peak_memory_gb']:.1f} GB | {run['machine']} |"
+                  for profile, run in sorted(runs.items())]  # fmt: skip
+    except (ValueError, TypeError, LookupError, AttributeError):
+        raise ValueError(f"{path} is damaged: measure again with notebooks/build.py") from None
+    return Markdown("\n".join(lines) if runs else "*Not measured yet on this copy.*")

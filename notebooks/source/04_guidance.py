@@ -140,8 +140,8 @@ print("equal")
 # ### Exercise 2: Find the bug · ●○○ easy · 5 minutes
 #
 # A batch of twice the size: it is easy to take the halves apart in the wrong way. Here is somebody's version. It does
-# not crash, and at one value of $w$ between 0 and 1 it even gives the right answer. Here are its samples for "blue", and
-# the share of them that is true to the caption:
+# not crash, and at one value of $w$ between 0 and 1 it even gives the right answer. Here are its samples for "blue",
+# and the share of them that is true to the caption:
 
 # %%
 def strange_halves(both, w):

@@ -54,7 +54,7 @@ def guidance_grid(pictures: dict[float, Tensor | Image.Image], label: str, seed:
 def paged(pages: dict[str, Picture], description: str, width: int = 170) -> list[widgets.Widget]:
     """One of some pictures, chosen by name with a slider or in a field `width` pixels wide. Needs no kernel."""
     options = [(name, i) for i, name in enumerate(pages)]
-    height = max(picture.image.height for picture in pages.values()) + 12
+    height = max(picture.size[1] for picture in pages.values()) + 12
     stack = widgets.Stack(
         [widgets.HTML(picture.html()) for picture in pages.values()], selected_index=0,
         layout={"min_height": f"{height}px"},
@@ -73,12 +73,13 @@ def stacked(pages: list[Picture]) -> Picture:
     for page in pages:
         sheet.paste(page.image, (0, top))
         top += page.image.height
-    return Picture(sheet, " ".join(page.alt for page in pages), pages[0].colours)
+    return Picture(sheet, " ".join(page.alt for page in pages), pages[0].colours, density=pages[0].density)
 
 
 def light(picture: Picture) -> Picture:
     """The same in a third of the bytes: 256 colours, chosen so that rare ones stay, since a colour may be a fact."""
-    return Picture(picture.image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4), picture.alt)
+    image = picture.image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=4)
+    return Picture(image, picture.alt, density=picture.density)
 
 
 def _single(image: Tensor | Image.Image) -> Tensor | Image.Image:

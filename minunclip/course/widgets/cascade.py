@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ...evaluation import Judge
-from ...plots import COLOURS, DASHES, Picture, plotted, show
+from ...plots import COLOURS, DASHES, DENSITY, Picture, plotted, show
 from ...scenes import Item
 from ...unclip import UnCLIP
 from .base import Live, StillBox, knob, light, stacked
@@ -36,7 +36,7 @@ def crossed(pages: dict[str, dict[str, Picture]], names: tuple[str, str], still:
     (slider, row), (other, column) = chooser(list(pages), names[0]), chooser(columns[0], names[1])
     inner = [widgets.Stack([widgets.HTML(page.html()) for page in row.values()], selected_index=0)
              for row in pages.values()]  # fmt: skip
-    height = max(page.image.height for row in pages.values() for page in row.values()) + 12
+    height = max(page.size[1] for row in pages.values() for page in row.values()) + 12
     outer = widgets.Stack(inner, selected_index=0, layout={"min_height": f"{height}px"})
     jslink((slider, "index"), (outer, "selected_index"))
     for stack in inner:
@@ -100,7 +100,8 @@ class Chart:
         if np.isfinite(place).all():
             x, y = self.axis.figure.transFigure.inverted().transform(self.axis.transData.transform(place))
             x, y, pen = x * sheet.width, (1 - y) * sheet.height, ImageDraw.Draw(sheet)
-            pen.ellipse((x - 8, y - 8, x + 8, y + 8), fill=(255, 214, 92), outline=(40, 40, 50), width=2)
+            r = 8 * DENSITY
+            pen.ellipse((x - r, y - r, x + r, y + r), fill=(255, 214, 92), outline=(40, 40, 50), width=2 * DENSITY)
         return sheet
 
 
@@ -115,7 +116,7 @@ def knobs_page(chart: Chart, judge: Judge, item: Item, images: Tensor, *, prior:
     sheet.paste(right, (left.width, 0))
     alt = (f"Guidance of the prior {prior:g}, of the decoder {decoder:g}. {title}. Over all measured captions a "
            f"fidelity of {fidelity:.2f} and a diversity of {diversity:.1f}.")  # fmt: skip
-    return light(Picture(sheet, alt))
+    return light(Picture(sheet, alt, density=DENSITY))
 
 
 def knobs_grid(
