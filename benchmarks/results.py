@@ -19,7 +19,7 @@ from minunclip.pretrained import DEFAULT, NARROW, write_karlo
 
 KARLO = replace(DEFAULT, clip=replace(DEFAULT.clip, image_layers=0))    # its folder has no image encoder
 README = Path(__file__).parents[1] / "README.md"
-TABLES = {"karlo": tables.karlo_table, "memory": tables.memory_table}
+TABLES = {"karlo": tables.karlo_table, "memory": tables.memory_table, "samplers": tables.samplers_table}
 
 
 @contextmanager

@@ -61,8 +61,20 @@ def test_fewer_steps_are_told_beside_the_seconds(folder):
     assert "| 20 (2 steps a stage) |" in tables.memory_table(folder)
 
 
+def test_samplers_by_their_steps(tmp_path):
+    found = {"decoder": {"ddim": {"5": [3, 4], "10": [4, 4]}}, "prior": {"dpm": {"5": [1, 2], "10": [2, 3]}},
+             "machine": "a machine", "captions": 4, "settings": {"decoder": 15, "prior": 25}}  # fmt: skip
+    (tmp_path / "samplers.json").write_text(json.dumps(found))
+    assert tables.samplers_table(tmp_path).splitlines() == [
+        "| stage, sampler | 5 steps | 10 steps |", "| --- | --- | --- |", "| decoder, ddim | 0.750 | 1.000 |",
+        "| prior, dpm | 0.500 | 0.667 |", "",
+        "*Measured on a machine, 4 unseen captions; as a rule the decoder takes 15 steps, the prior takes 25 steps.*",
+    ]  # fmt: skip
+
+
 def test_nothing_measured_is_said(tmp_path):
-    assert tables.karlo_table(tmp_path) == tables.memory_table(tmp_path) == "*Not measured yet on this copy.*"
+    for table in (tables.karlo_table, tables.memory_table, tables.samplers_table):
+        assert table(tmp_path) == "*Not measured yet on this copy.*"
 
 
 def test_the_readme_says_what_was_measured(results):

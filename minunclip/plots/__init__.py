@@ -20,10 +20,11 @@ from .pictures import (
     show,
 )
 from .points import Panel, fill, lattice, plane, small
-from .tables import COSTS, cost_table, karlo_table, memory_table
+from .tables import COSTS, cost_table, karlo_table, memory_table, samplers_table
 
 __all__ = [
     "COLOURS", "COSTS", "DASHES", "DENSITY", "GAP", "INK", "MARGIN", "Panel", "Picture", "bars", "cascade_figure",
     "code", "cost_table", "curves", "embedding_bars", "fill", "film_strip", "heatmap", "karlo_table", "lattice",
-    "loss_curve", "memory_table", "picture_map", "plane", "plotted", "running_mean", "show", "small", "to_pil",
+    "loss_curve", "memory_table", "picture_map", "plane", "plotted", "running_mean", "samplers_table",
+    "show", "small", "to_pil",
 ]  # fmt: skip

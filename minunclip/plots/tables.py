@@ -60,6 +60,18 @@ def memory_table(folder: Path = RESULTS) -> str:
                  found.get("machine"))  # fmt: skip
 
 
+def samplers_table(folder: Path = RESULTS) -> str:
+    """The share of captions that came true, by sampler and by the steps of the decoder or of the prior."""
+    found = measured(folder / "samplers.json")
+    rows = [[f"{stage}, {sampler}", *(f"{true / total:.3f}" for true, total in counts.values())]
+            for stage in ("decoder", "prior") for sampler, counts in found.get(stage, {}).items()]  # fmt: skip
+    steps = list(next(iter(found.get("decoder", {}).values()), {}))
+    used = {stage: found["settings"][stage] for stage in ("decoder", "prior")} if rows else {}
+    note = ", ".join(f"the {stage} takes {n} steps" for stage, n in used.items())
+    where = f"{found['machine']}, {found['captions']} unseen captions; as a rule {note}" if rows else None
+    return table(["stage, sampler", *(f"{n} steps" for n in steps)], rows, where)
+
+
 def measured(path: Path) -> dict:
     """The content of a JSON file; empty if it is not there."""
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
