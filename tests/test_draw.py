@@ -145,7 +145,7 @@ def test_help_names_both_models(capsys):
     with pytest.raises(SystemExit):
         build_parser().parse_args(["draw", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "scenes draws 32, 128 or 512 pixels, karlo 64 or 256" in text and "{auto,resident,offload,disk}" in text
+    assert "scenes draws 32, 128 or 512 pixels (default: the largest); karlo 64 or 256" in text and "{auto,resident,offload,disk}" in text
     assert all(name in re.search(r"--sampler SAMPLER (.+?) --", text)[1] for name in SAMPLERS)
 
 
