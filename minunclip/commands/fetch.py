@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from ..pretrained import CASCADES, UPSCALERS, Release, Store, cached, fetching
+from ..pretrained import CASCADES, UPSCALERS, Release, Store, cached, fetching, least_room
 
 KNOWN = CASCADES | {release.name: (release,) for release in (UPSCALERS["fp16"], UPSCALERS[None])}
 
@@ -45,7 +45,7 @@ def fetch(name: str, *, full: bool = False, origin: str | None = None) -> Iterat
     if origin and len(releases) > 1:
         parts = " or ".join(release.name for release in releases)
         raise ValueError(f"{name} is in {len(releases)} repositories: say of which {origin} is a copy, {parts}")
-    for release in releases:
+    for release in least_room(releases):
         yield fetch_release(release, full=full, origin=origin)
 
 
@@ -72,7 +72,7 @@ def ensure(releases: list[Release], *, ask: bool) -> None:
 
     ask: wait for a yes. Raises ValueError for a no.
     """
-    missing = [release for release in releases if not cached(release)]
+    missing = least_room(release for release in releases if not cached(release))
     for release in missing:
         print(*choice(release), sep="\n", file=sys.stderr)
     if missing and ask:

@@ -16,14 +16,14 @@ from .offload import MODES
 from .openai_clip import load_open_clip, load_openai_clip
 from .random_karlo import NARROW, write_karlo
 from .released import FallbackWarning
-from .releases import CASCADES, RELEASES, UPSCALERS, Release, releases_of
+from .releases import CASCADES, RELEASES, UPSCALERS, Release, least_room, releases_of
 from .store import Store
 from .upscaler import Upscaler, check_extra, release_for
 
 __all__ = [
     "CASCADES", "DEFAULT", "Done", "FallbackWarning", "KANDINSKY", "Kandinsky", "KandinskyConfig", "KandinskyDecoder",
     "LateUpscaler", "LazyStage", "MODES", "NARROW", "PRIOR", "RELEASES", "Release", "Store", "UPSCALERS", "Upscaler",
-    "Weightless", "cached", "check_extra", "decoder_part", "fetching", "is_kandinsky", "is_ours", "load",
+    "Weightless", "cached", "check_extra", "decoder_part", "fetching", "is_kandinsky", "is_ours", "least_room", "load",
     "load_open_clip", "load_openai_clip", "network_of", "prior_part", "release_for", "releases_of", "translate",
     "upsampler_part", "working_memory", "write_karlo",
 ]  # fmt: skip

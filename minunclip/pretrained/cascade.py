@@ -21,7 +21,7 @@ from .kandinsky import folders_of, load_kandinsky
 from .lazy import LazyStage
 from .offload import choose
 from .released import Released
-from .releases import CASCADES, releases_of
+from .releases import CASCADES, least_room, releases_of
 from .upscaler import check_extra
 
 KARLO = Settings(
@@ -67,7 +67,8 @@ def folders(name: str | Path) -> list[Path]:
     if is_kandinsky(name):
         check_extra("Kandinsky's decoder")                              # before gigabytes are fetched
     if releases := releases_of(str(name)):
-        return [fetch(release) for release in releases]
+        found = {release.name: fetch(release) for release in least_room(releases)}
+        return [found[release.name] for release in releases]
     folder = folder_of(name)
     if not folder.is_dir():
         raise ValueError(unknown(str(name)))

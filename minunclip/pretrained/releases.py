@@ -6,6 +6,7 @@ compared with the SHA-256 that the hub has for it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 PIPELINE = "diffusion_pytorch_model"        # what diffusers calls a file of weights
@@ -124,6 +125,11 @@ UPSCALERS = {variant: Release(
 
 # What a cascade is made of, by the names that `load` knows.
 CASCADES = {"karlo": tuple(RELEASES.values()), "kandinsky": tuple(KANDINSKY.values())}
+
+
+def least_room(releases: Iterable[Release]) -> list[Release]:
+    """In the order in which fetching them takes the least room on the way."""
+    return sorted(releases, key=lambda release: release.half - release.peak)
 
 
 def releases_of(name: str) -> tuple[Release, ...]:

@@ -64,7 +64,7 @@ def test_fetch_brings_both_and_halves_them(hub, capsys):
     assert "kandinsky/decoder not here, 5.3 GB to fetch" in out
     out, err = said(capsys, "fetch", "kandinsky")
     assert [line.partition(" is here")[0] for line in out.splitlines()] == [
-        f"{store.folder}: {store.release.name}" for store in stores]  # fmt: skip
+        f"{store.folder}: {store.release.name}" for store in reversed(stores)]  # fmt: skip
     assert err.count("Apache 2.0") == 2 and "7.1 GB in half precision, 9.9 GB on the way" in err
     assert not any(store.lacking(False) for store in stores)
     assert dtypes(stores[0], "prior/diffusion_pytorch_model.fp16.safetensors") == {torch.float16}
@@ -90,7 +90,7 @@ def test_draw_shows_both_and_asks_once(hub, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", Terminal("n\ny\n"))
     _, err = said(capsys, "draw", "a corgi", "--model", "kandinsky", *FEW, status=2)
     assert err.count("[Y/n]") == 1 and err.count("comes from") == 2 and hub.asked == []
-    assert "`minunclip fetch kandinsky/prior` and `minunclip fetch kandinsky/decoder` does it, too" in err
+    assert "`minunclip fetch kandinsky/decoder` and `minunclip fetch kandinsky/prior` does it, too" in err
     said(capsys, "draw", "a corgi", "--model", "kandinsky", *FEW)
     assert all(map(cached, RELEASES))
     with Image.open("picture.png") as picture:

@@ -8,7 +8,7 @@ from diffusers import PriorTransformer, UNet2DConditionModel, VQModel
 
 from minunclip.clip import CLIP, CLIPConfig
 from minunclip.common import CLIP_MEAN
-from minunclip.pretrained import CASCADES, KandinskyConfig, openai_clip
+from minunclip.pretrained import CASCADES, KandinskyConfig, least_room, openai_clip
 from minunclip.pretrained.folder_configs import clip_config, prior_config
 from minunclip.pretrained.kandinsky_decoder import check_scheduler, config_of
 from minunclip.pretrained.names import split_qkv
@@ -97,6 +97,8 @@ def test_the_sizes_that_are_told():
         assert round(full / 1e9, 1) == release.gigabytes and len(release.commit) == 40
     assert [round(release.half, 1) for release in (prior, decoder)] == [7.1, 2.6]
     assert [round(release.peak, 1) for release in (prior, decoder)] == [9.9, 7.5]
+    assert least_room([prior, decoder]) == [decoder, prior]             # 12.6 GB on the way, not 14.6
+    assert max(decoder.peak, decoder.half + prior.peak) < 12.6 < 14.6 < max(prior.peak, prior.half + decoder.peak)
 
 
 def test_open_clip_has_the_same_clip(tmp_path):
