@@ -4,6 +4,7 @@ Every kind of block is there, and every parameter has a value that matters. The 
 in CLIP, an MLP of the image encoder that is no multiple of its width, a clip at 10, a scheduler of DDPM.
 """
 
+import json
 from types import SimpleNamespace
 
 import torch
@@ -100,6 +101,8 @@ def write(folder, prior: dict, decoder: dict) -> None:
     for repository, parts in (("prior", prior), ("decoder", decoder)):
         for name, part in parts.items():
             part.save_pretrained(folder / repository / name)
+    path = folder / "decoder" / "scheduler" / "scheduler_config.json"  # which has more than DDPM's scheduler keeps
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"set_alpha_to_one": False}))
 
 
 class Recorded:

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler
 from helpers import normal
 from kandinsky_folder import LATENT, SIZE, STEPS, WIDTH, decoder_run, prior_run, tokenizer
 from karlo_folder import CAPTIONS, unmasked
@@ -178,6 +178,22 @@ def test_with_ddim_it_is_the_same_to_the_last_bits(cascade, run_of_prior, run_of
     steps = picture_of(cascade, run_of_prior, expected, sampler="ddim")
     assert difference(steps[-2].x_t, expected.latents[-2]) < 2e-6
     assert difference(steps[0].x_t, run_of_decoder(SIZE, 4.0).latents[0]) > 0.1     # which is another than DDPM's
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_ddim_with_an_eta_of_1_is_ddpm(kandinsky, clip):
+    """A step of either scheduler, also where x_0 is clipped, which Kandinsky's is not."""
+    config = kandinsky["decoder"]["scheduler"].config
+    theirs = DDPMScheduler.from_config(config, clip_sample=clip)
+    ours = DDIMScheduler.from_config(config, clip_sample=clip, set_alpha_to_one=True)
+    for scheduler in (theirs, ours):
+        scheduler.set_timesteps(5)
+    output, x_t = normal(2, 4, 8, 8), normal(2, 4, 8, 8, seed=2)
+    for t in theirs.timesteps:
+        noise = torch.randn(x_t.shape, generator=torch.Generator().manual_seed(3))
+        expected = theirs.step(output, t, x_t, generator=torch.Generator().manual_seed(3)).prev_sample
+        actual = ours.step(output, t, x_t, eta=1.0, use_clipped_model_output=True, variance_noise=noise).prev_sample
+        assert difference(actual, expected) < 5e-6
 
 
 def test_a_network_step_is_theirs_to_the_bit(cascade, kandinsky, run_of_prior):
