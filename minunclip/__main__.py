@@ -69,8 +69,9 @@ def _fetch(args: argparse.Namespace) -> int:
             raise ValueError("--keep-float32 and --from are for what is to be fetched: name it")
         lines = listing() if args.list else remove(args.remove)
     else:
-        lines = (fetch(args.model, full=args.keep_float32, origin=args.origin),)
-    print(*lines, sep="\n")
+        lines = fetch(args.model, full=args.keep_float32, origin=args.origin)
+    for line in lines:
+        print(line)
     return 0
 
 

@@ -29,6 +29,7 @@ class CLIPConfig:
     image_width: int = 1024
     image_layers: int = 24                  # 0: no image encoder at all
     image_heads: int = 16
+    image_inner: int | None = None          # channels inside an MLP of the image encoder; None: 4 * image_width
     text_width: int = 768
     text_layers: int = 12
     text_heads: int = 12
@@ -53,7 +54,7 @@ class ImageEncoder(nn.Module):
         self.class_token = nn.Parameter(width**-0.5 * torch.randn(width))
         self.positions = nn.Parameter(width**-0.5 * torch.randn((c.image_size // c.patch) ** 2 + 1, width))
         self.norm_in = nn.LayerNorm(width)
-        self.transformer = Transformer(width, c.image_layers, c.image_heads, c.activation)
+        self.transformer = Transformer(width, c.image_layers, c.image_heads, c.activation, inner=c.image_inner)
         self.norm_out = nn.LayerNorm(width)
         self.project = nn.Linear(width, c.embed_width, bias=False)
 

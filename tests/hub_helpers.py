@@ -22,6 +22,11 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
+    @property
+    def content(self) -> dict[str, bytes]:
+        """The files of the repository that is asked for, by name."""
+        return self.server.content
+
     def log_message(self, *_):
         pass
 
@@ -37,14 +42,14 @@ class Handler(BaseHTTPRequestHandler):
             status, headers, body = refusal
             return self.answer(body, headers, status=status)
         if "/tree/" in path:
-            return self.answer(json.dumps([self.entry(*file) for file in self.server.content.items()]).encode())
+            return self.answer(json.dumps([self.entry(*file) for file in self.content.items()]).encode())
         if "/revision/" in path:
             return self.answer(json.dumps({"id": "someone/copy", "sha": COMMIT, "siblings": []}).encode())
         if "/resolve/" not in path:
             return self.send_error(404, f"no {path}")
         commit, name = path.partition("/resolve/")[2].split("/", 1)
         sent = {"ETag": f'"{hash(name)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
-        self.answer(self.server.content[name], sent, name)
+        self.answer(self.content[name], sent, name)
 
     def entry(self, name, data):
         """What the hub tells of a file: of large ones, the SHA-256, too."""

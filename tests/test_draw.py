@@ -141,11 +141,12 @@ def test_the_long_names_of_the_decoders_options(asked, settings):
     assert [(s.decoder_steps, s.decoder_guidance) for s in settings] == [(5, 2.5)]
 
 
-def test_help_names_both_models(capsys):
+def test_help_names_the_models(capsys):
     with pytest.raises(SystemExit):
         build_parser().parse_args(["draw", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "scenes draws 32, 128 or 512 pixels, karlo 64 or 256" in text and "{auto,resident,offload,disk}" in text
+    assert "scenes draws 32, 128 or 512 pixels (default: the largest); karlo 64 or 256" in text
+    assert "kandinsky 512, 768 (the default) or 1024" in text and "{auto,resident,offload,disk}" in text
     assert all(name in re.search(r"--sampler SAMPLER (.+?) --", text)[1] for name in SAMPLERS)
 
 

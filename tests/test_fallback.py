@@ -164,7 +164,7 @@ def test_it_is_loaded_after_the_cascade_has_gone(folder, expected, monkeypatch, 
         drawing = cascade.sample(CAPTION, settings=few)
         assert torch.equal(drawing.images[256], expected.image) and drawing.image.shape == (1, 3, 1024, 1024)
     gone = [] if mode != "offload" else ["clip", "prior", "decoder", "up"]      # those are in RAM
-    assert loaded == seen == [gone, gone] and cascade.upsamplers[1].upscaler is None
+    assert loaded == seen == [gone, gone] and cascade.upsamplers[1].model is None
     assert cascade.memory == ("disk" if mode == "resident" else mode)
 
 

@@ -77,7 +77,7 @@ def test_the_upscaler_stays_as_it_is(hub, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["fetch", "karla"], "nothing to fetch under the name 'karla': choose karlo, upscaler, upscaler-float32"),
+    (["fetch", "karla"], "under the name 'karla': choose karlo, kandinsky, upscaler, upscaler-float32"),
     (["fetch", "--remove", "karla"], "nothing to fetch under the name 'karla'"),
     (["fetch", "--list", "--keep-float32"], "--keep-float32 and --from are for what is to be fetched: name it"),
 ])  # fmt: skip

@@ -25,14 +25,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def draw_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("captions", nargs="+", metavar="caption", help="in quotes; several give several pictures")
-    models = ("scenes (the default), karlo (fetches 13.7 GB once and keeps 6.8, see `fetch`), a folder of your own "
-              "weights, or one that is laid out like Karlo's")
+    models = ("scenes (the default), karlo (fetches 13.7 GB once and keeps 6.8, see `fetch`), kandinsky (15.9 and 9.8 "
+              "GB), a folder of your own weights, or one that is laid out like one of these")
     parser.add_argument("--model", default="scenes", help=models)
     parser.add_argument("--prior", type=path, help="a weight file of `train prior`, in the place of the model's own")
     parser.add_argument("--out", type=path, default=Path("picture.png"), help="(default: picture.png)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same picture (default: 0)")
-    parser.add_argument("--size", type=int, help="scenes draws 32, 128 or 512 pixels, karlo 64 or 256 (default: the "
-                                                 "largest), and 1024 with the extra 'upscale'")  # fmt: skip
+    sizes = ("scenes draws 32, 128 or 512 pixels (default: the largest); karlo 64 or 256, or 1024 with the extra "
+             "'upscale'; kandinsky 512, 768 (the default) or 1024, which takes that extra, too")
+    parser.add_argument("--size", type=int, help=sizes)
     parser.add_argument("--yes", action="store_true", help="fetch what is missing without asking")
     how = parser.add_argument_group("how to sample", "by default as the model's makers do")
     how.add_argument("--guidance", "--decoder-guidance", type=float, dest="decoder_guidance", metavar="G",
@@ -53,11 +54,13 @@ def draw_arguments(parser: argparse.ArgumentParser) -> None:
 
 def fetch_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("model", nargs="?", help="karlo, or upscaler, which makes 1024 pixels of its 256; what is here "
-                                               "already is compared with its SHA-256")  # fmt: skip
+    models = ("karlo; upscaler, which makes 1024 pixels of its 256; kandinsky, or a part of it, kandinsky/prior or "
+              "kandinsky/decoder. What is here already is compared with its SHA-256")
+    what.add_argument("model", nargs="?", help=models)
     what.add_argument("--list", action="store_true", help="what is here, how large it is, and where it comes from")
     what.add_argument("--remove", metavar="MODEL", help="free its room on the disk")
-    parser.add_argument("--keep-float32", action="store_true", help="do not halve it: 13.7 GB of karlo stay, not 6.8")
+    parser.add_argument("--keep-float32", action="store_true",
+                        help="do not halve it: of karlo 13.7 GB stay, not 6.8; of kandinsky 15.9, not 9.8")  # fmt: skip
     parser.add_argument("--from", dest="origin", metavar="OWNER/NAME[@REVISION]",
                         help="a copy of the repository, should that be gone: whose, you must know")  # fmt: skip
 

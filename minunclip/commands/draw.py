@@ -19,10 +19,11 @@ from ..pretrained import (
     LateUpscaler,
     Release,
     check_extra,
+    is_kandinsky,
     is_ours,
     load,
     release_for,
-    release_of,
+    releases_of,
 )  # fmt: skip
 from ..text import CutWarning, Text, captions_to_draw
 from ..unclip import Drawing, Settings, UnCLIP
@@ -61,15 +62,16 @@ def draw(
     check_target(out)
     captions = captions_to_draw(captions)   # whatever can be refused is, before gigabytes are fetched and read
     Settings(**settings)
-    if size == 1024 and not is_ours(model):
+    if is_kandinsky(model):
+        check_extra("Kandinsky's decoder")
+    elif size == 1024 and not is_ours(model):
         check_extra()
     place = device_of(device)
     try_device(place)
     if not quiet and (hint := one_word_each(captions)):
         print(f"minunclip: {hint}", file=sys.stderr)
     number = DTYPES[dtype] if dtype else torch.float32 if is_ours(model) else best_dtype(place)
-    for release in needed(model, size, number):
-        ensure(release, ask=not (yes or quiet) and sys.stdin is not None and sys.stdin.isatty())
+    ensure(needed(model, size, number), ask=not (yes or quiet) and sys.stdin is not None and sys.stdin.isatty())
     with plain_warnings():
         cascade = load(model, place, number, memory, prior=prior)
         if not quiet and not is_ours(model):
@@ -86,8 +88,8 @@ def draw(
 
 def needed(model: str, size: int | None, dtype: torch.dtype) -> list[Release]:
     """The releases that drawing takes."""
-    upscaler = [release_for(dtype)] if size == 1024 and not is_ours(model) else []
-    return [release for release in (release_of(model), *upscaler) if release]
+    upscaler = [release_for(dtype)] if size == 1024 and not (is_ours(model) or is_kandinsky(model)) else []
+    return [*releases_of(model), *upscaler]
 
 
 def one_word_each(captions: list[str]) -> str:

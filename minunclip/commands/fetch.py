@@ -5,17 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from ..pretrained import RELEASES, UPSCALERS, Release, Store, cached, fetching
+from ..pretrained import CASCADES, UPSCALERS, Release, Store, cached, fetching, least_room
 
-KNOWN = {release.name: release for release in (*RELEASES.values(), UPSCALERS["fp16"], UPSCALERS[None])}
+KNOWN = CASCADES | {release.name: (release,) for release in (UPSCALERS["fp16"], UPSCALERS[None])}
 
 
-def known(name: str) -> Release:
-    """The release of a short name or of a repository's name. Raises ValueError for another."""
-    for release in KNOWN.values():
+def known(name: str) -> list[Release]:
+    """The releases of a short name, or the one of a part or of a repository. Raises ValueError for another name."""
+    if name in KNOWN:
+        return [*KNOWN[name]]
+    for release in every():
         if name in (release.name, release.repository):
-            return release
+            return [release]
     raise ValueError(f"there is nothing to fetch under the name {name!r}: choose {', '.join(KNOWN)}")
+
+
+def every() -> list[Release]:
+    return [release for releases in KNOWN.values() for release in releases]
 
 
 def choice(release: Release) -> Iterator[str]:
@@ -33,12 +39,21 @@ def choice(release: Release) -> Iterator[str]:
     yield f"  licence     {release.licence}"
 
 
-def fetch(name: str, *, full: bool = False, origin: str | None = None, quiet: bool = False) -> str:
+def fetch(name: str, *, full: bool = False, origin: str | None = None) -> Iterator[str]:
+    """Fetch what has this name, see `fetch_release`; a line for each release."""
+    releases = known(name)
+    if origin and len(releases) > 1:
+        parts = " or ".join(release.name for release in releases)
+        raise ValueError(f"{name} is in {len(releases)} repositories: say of which {origin} is a copy, {parts}")
+    for release in least_room(releases):
+        yield fetch_release(release, full=full, origin=origin)
+
+
+def fetch_release(release: Release, *, full: bool = False, origin: str | None = None, quiet: bool = False) -> str:
     """Fetch a release, or compare all of it with its SHA-256 if it is here; a line that tells where it is.
 
     full: keep the weights in float32. origin: a copy of the repository. quiet: do not tell what comes.
     """
-    release = known(name)
     store = Store(release)
     for damaged in store.verify():
         print(f"minunclip: {damaged} is not what was fetched: it comes again", file=sys.stderr)
@@ -52,24 +67,26 @@ def fetch(name: str, *, full: bool = False, origin: str | None = None, quiet: bo
     return f"{store.folder}: {release.name} is here, {store.size() / 1e9:.1f} GB"
 
 
-def ensure(release: Release, *, ask: bool) -> None:
-    """Fetch a release for who wants to draw with it, unless it is here: not before the choice has been shown.
+def ensure(releases: list[Release], *, ask: bool) -> None:
+    """Fetch what is not here, for who wants to draw with it: not before the choice has been shown.
 
     ask: wait for a yes. Raises ValueError for a no.
     """
-    if cached(release):
-        return
-    print(*choice(release), sep="\n", file=sys.stderr)
-    if ask:
+    missing = least_room(release for release in releases if not cached(release))
+    for release in missing:
+        print(*choice(release), sep="\n", file=sys.stderr)
+    if missing and ask:
         print("fetch it now? [Y/n] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("", "y", "yes"):
-            raise ValueError(f"nothing was fetched; `minunclip fetch {release.name}` does it, too")
-    print(fetch(release.name, quiet=True), file=sys.stderr)
+            commands = " and ".join(f"`minunclip fetch {release.name}`" for release in missing)
+            raise ValueError(f"nothing was fetched; {commands} does it, too")
+    for release in missing:
+        print(fetch_release(release, quiet=True), file=sys.stderr)
 
 
 def listing() -> Iterator[str]:
     """A line for each release: whether it is here, in which precision, how large, and from where."""
-    for release in KNOWN.values():
+    for release in every():
         store = Store(release)
         yield f"{release.name:<17} {state(store):<34} {origin_of(store)}"
         if store.folder.is_dir():
@@ -97,8 +114,12 @@ def origin_of(store: Store) -> str:
 
 
 def remove(name: str) -> Iterator[str]:
-    """Remove a release; in lines, how much that was, and what is left of it or of others."""
-    release = known(name)
+    """Remove what has this name; in lines, how much that was, and what is left of it or of others."""
+    for release in known(name):
+        yield from remove_release(release)
+
+
+def remove_release(release: Release) -> Iterator[str]:
     store = Store(release)
     size = store.size()
     left = store.remove()

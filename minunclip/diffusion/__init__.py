@@ -8,10 +8,10 @@ from .inversion import ddim_inverse
 from .likelihood import gaussian_kl, log_likelihood_8bit
 from .process import SCHEDULES, Denoiser, Diffusion, DiffusionConfig, cosine_betas, linear_betas
 from .samplers import SAMPLERS, analytic, ddim, ddpm, dpm
-from .steps import Step, generators, last, noise_stream, timesteps
+from .steps import Step, generators, last, next_noise, noise_stream, timesteps
 
 __all__ = [
     "Denoiser", "Diffusion", "DiffusionConfig", "SAMPLERS", "SCHEDULES", "Step", "analytic", "cosine_betas", "ddim",
     "ddim_inverse", "ddpm", "dpm", "gaussian_kl", "generators", "guided", "guided_within", "last", "linear_betas",
-    "log_likelihood_8bit", "noise_stream", "timesteps",
+    "log_likelihood_8bit", "next_noise", "noise_stream", "timesteps",
 ]  # fmt: skip

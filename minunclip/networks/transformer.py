@@ -70,14 +70,14 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention mixes the positions, the MLP then works on each position alone."""
 
-    def __init__(self, width: int, heads: int, activation: str = "gelu"):
+    def __init__(self, width: int, heads: int, activation: str = "gelu", inner: int | None = None):
+        """inner: the channels in the middle of the MLP, by default four times as many as outside."""
         super().__init__()
+        inner = inner or 4 * width
         self.norm_1 = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
         self.norm_2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), ACTIVATIONS[activation](), nn.Linear(4 * width, width)
-        )
+        self.mlp = nn.Sequential(nn.Linear(width, inner), ACTIVATIONS[activation](), nn.Linear(inner, width))
 
     def forward(self, x: Tensor, mask: Tensor | None = None, past: KeyValue | None = None):
         y, present = self.attention(self.norm_1(x), mask, past)
@@ -93,9 +93,10 @@ class Transformer(nn.Module):
     the next call can take as its `past`.
     """
 
-    def __init__(self, width: int, layers: int, heads: int, activation: str = "gelu"):
+    def __init__(self, width: int, layers: int, heads: int, activation: str = "gelu", *, inner: int | None = None):
+        """inner: see `Block`."""
         super().__init__()
-        self.blocks = nn.ModuleList(Block(width, heads, activation) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads, activation, inner) for _ in range(layers))
 
     def forward(self, x: Tensor, mask: Tensor | None = None, past: list[KeyValue] | None = None):
         present = []

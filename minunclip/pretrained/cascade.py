@@ -17,10 +17,12 @@ from ..unclip import Settings, UnCLIP
 from ..upsampler import Upsampler, UpsamplerConfig
 from . import diffusers_folder, kakao_checkpoints
 from .fetching import fetch
+from .kandinsky import folders_of, load_kandinsky
 from .lazy import LazyStage
 from .offload import choose
 from .released import Released
-from .releases import RELEASES, release_of
+from .releases import CASCADES, least_room, releases_of
+from .upscaler import check_extra
 
 KARLO = Settings(
     prior_steps=25, prior_guidance=4.0, candidates=1, decoder_steps=25, decoder_guidance=8.0,
@@ -36,25 +38,46 @@ def load(
     """The cascade of a name or of a folder, in evaluation mode.
 
     name: "scenes" came with this library; "karlo" or "kakaobrain/karlo-v1-alpha" is downloaded at the first call
-        (13.7 GB), and kept in half precision (6.8 GB), see `fetching`. A folder has our own files, one for each stage,
-        or a release in Karlo's layout or its makers'; its path may begin with ~.
+        (13.7 GB), and kept in half precision (6.8 GB), see `fetching`; so is "kandinsky" (15.9 GB, and 9.8), which
+        takes the extra "upscale". A folder has our own files, one for each stage, or a release in Karlo's layout or its
+        makers', or both folders of Kandinsky; its path may begin with ~.
     memory: of a release: "resident", "offload", "disk" (see `offload`), or "auto", the fastest of them that fits. Our
         own weights are a few megabytes and always resident.
     prior: a weight file that training wrote, in the place of the model's own prior. It must have learned from
         embeddings of the same CLIP.
     Raises ValueError for a name that is not known or weights that do not fit their config, OSError for files that are
-    missing or cannot be fetched, and MemoryError.
+    missing or cannot be fetched, ImportError without the extra where it is needed, and MemoryError.
     """
     own = prior and prior_from(folder_of(prior), device, dtype)
     if str(name) in SHIPPED:
         return with_prior(load_shipped(str(name), device, dtype), own)
-    release = release_of(str(name))
-    folder = fetch(release) if release else folder_of(name)
-    if not folder.is_dir():
-        raise ValueError(unknown(str(name)))
+    folder, *more = folders(name)
     if is_ours(folder):
         return with_prior(load_own(folder, device, dtype), own)
+    if more:
+        return with_prior(load_kandinsky(folder, *more, device, dtype, memory=memory, keep_prior=own is None), own)
     return with_prior(load_released(folder, device, dtype, memory, keep_prior=own is None), own)
+
+
+def folders(name: str | Path) -> list[Path]:
+    """Where a model's files are: its folder, or both of Kandinsky's. What has a release's name is fetched if need be.
+
+    Raises ValueError for a name that is neither a release nor a folder.
+    """
+    if is_kandinsky(name):
+        check_extra("Kandinsky's decoder")                              # before gigabytes are fetched
+    if releases := releases_of(str(name)):
+        found = {release.name: fetch(release) for release in least_room(releases)}
+        return [found[release.name] for release in releases]
+    folder = folder_of(name)
+    if not folder.is_dir():
+        raise ValueError(unknown(str(name)))
+    return [*(folders_of(folder) or [folder])]
+
+
+def is_kandinsky(name: str | Path) -> bool:
+    """Whether this is Kandinsky: its name, or a folder with both of its own."""
+    return len(releases_of(str(name))) == 2 or folders_of(folder_of(name)) is not None
 
 
 def prior_from(path: Path, device: str | torch.device, dtype: torch.dtype) -> DiffusionPrior | ARPrior:
@@ -97,9 +120,9 @@ def unknown(name: str) -> str:
         return f"{name} is a file, and a model is a folder of files: give the path of the folder"
     if name.startswith((".", "~")) or {*name} & {"/", os.sep}:
         return f"there is no folder {folder}: give the path of the folder with the model's files"
-    known = [*SHIPPED, *RELEASES, *(release.repository for release in RELEASES.values())]
+    known = [*SHIPPED, *CASCADES, *(release.repository for parts in CASCADES.values() for release in parts)]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]!r}?" if near else "try 'scenes', 'karlo' or the path of a folder"
+    hint = f"did you mean {near[0]!r}?" if near else "try 'scenes', 'karlo', 'kandinsky' or the path of a folder"
     return f"there is no model {name!r}: {hint}"
 
 

@@ -39,7 +39,9 @@ def image_settings(folder: Path, text: ConfigFile) -> dict:
     if activation(file) != activation(text):
         raise ValueError(f"{file.path} and {text.path} have different activations (hidden_act); minunclip has one")
     width, size = file.whole("hidden_size", 768), file.whole("image_size", 224, high=LARGEST)
+    inner = file.whole("intermediate_size", 3072)
     return {
+        "image_inner": None if inner == 4 * width else inner,
         "image_size": size, "patch": file.whole("patch_size", 32, high=size), "image_width": width,
         "image_heads": file.divisor("num_attention_heads", 12, of=width),
         "image_layers": file.whole("num_hidden_layers", 12, high=DEEPEST),

@@ -9,25 +9,19 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Step
-from .offload import free_unused
-from .released import Released
+from .late import Late
 from .upscaler import LATENT_CHANNELS, Upscaler, UpscalerConfig, add_to, checked_folder
 
 PARAMETERS = 870e6                          # of its three networks together, about
 DENOISING = 1.5e9                           # bytes that it takes besides, about, before it decodes
 
 
-class LateUpscaler:
-    """What an Upscaler does, by one that is loaded at its first picture.
-
-    If the device has no room for it beside the cascade, the networks of the cascade leave first, and then it leaves, so
-    that the next pictures find the device as they want it.
-    """
+class LateUpscaler(Late):
+    """What an Upscaler does, by one that is loaded at its first picture."""
 
     def __init__(self, load: Callable[[], Upscaler], config: UpscalerConfig, device: torch.device, dtype: torch.dtype):
-        self.load, self.config, self.device, self.dtype = load, config, device, dtype
-        self.upscaler: Upscaler | None = None
-        self.cascade = None
+        super().__init__(load, int(PARAMETERS * dtype.itemsize + DENOISING), device)
+        self.config, self.cascade = config, None
 
     @classmethod
     def from_pretrained(
@@ -51,19 +45,5 @@ class LateUpscaler:
 
     def stream(self, low: Tensor, noise: Iterable[Tensor], **how) -> Iterator[Step]:
         """See `Upscaler.stream`."""
-        short = self.come()
-        try:
-            yield from self.upscaler.stream(low, noise, **how)
-        finally:
-            if short:
-                self.upscaler = None
-                free_unused(self.device)
-
-    def come(self) -> bool:
-        """Load it, if it is not here; whether memory is so short that it should not stay."""
-        if self.upscaler is not None:
-            return False
-        size = int(PARAMETERS * self.dtype.itemsize + DENOISING)
-        short = isinstance(self.cascade, Released) and self.cascade.make_room(size)
-        self.upscaler = self.load()
-        return short
+        with self.here(self.cascade) as upscaler:
+            yield from upscaler.stream(low, noise, **how)

@@ -23,7 +23,7 @@ from .trouble import cause
 
 NAME, TRAINING = "ViT-L-14-quickgelu", "openai"  # what open_clip calls the CLIP of Karlo
 WHOLE = {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"}               # the sizes that a plain model is told by
-VISION = {"image_size", "layers", "width", "patch_size", "head_width"}
+VISION = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"}
 TEXT = {"context_length", "vocab_size", "width", "heads", "layers"}
 
 
@@ -72,11 +72,13 @@ def config_of(model: str, about: dict) -> CLIPConfig:
     if other or not isinstance(vision["layers"], int):
         raise ValueError(f"{model} is built otherwise than the paper's CLIP ({', '.join(other) or 'a ResNet'}): take a "
                          "plain one, such as ViT-B-32, ViT-B-16, ViT-L-14 or ViT-H-14")  # fmt: skip
+    inner = int(vision["width"] * vision.get("mlp_ratio", 4))
     quick = about.get("quick_gelu", False) or sizes.get("quick_gelu", False)
     return CLIPConfig(
         embed_width=sizes["embed_dim"], image_size=vision["image_size"], patch=vision["patch_size"],
         image_width=vision["width"], image_layers=vision["layers"],
         image_heads=vision["width"] // vision.get("head_width", 64),
+        image_inner=None if inner == 4 * vision["width"] else inner,
         text_width=text["width"], text_layers=text["layers"], text_heads=text["heads"], context=text["context_length"],
         activation="quick_gelu" if quick else "gelu", mean=tuple(about["mean"]), std=tuple(about["std"]),
     )  # fmt: skip

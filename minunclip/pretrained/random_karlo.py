@@ -105,7 +105,8 @@ def text_encoder(c: CLIPConfig) -> dict:
 
 
 def image_encoder(c: CLIPConfig) -> dict:
-    return {"hidden_size": c.image_width, "intermediate_size": 4 * c.image_width, "projection_dim": c.embed_width,
+    inner = c.image_inner or 4 * c.image_width
+    return {"hidden_size": c.image_width, "intermediate_size": inner, "projection_dim": c.embed_width,
             "num_hidden_layers": c.image_layers, "num_attention_heads": c.image_heads, "image_size": c.image_size,
             "patch_size": c.patch, "hidden_act": c.activation}  # fmt: skip
 

@@ -24,12 +24,15 @@ class Released(UnCLIP):
     """
 
     def __init__(
-        self, stages: dict[str, LazyStage | None], mode: str, device: str | torch.device, dtype: torch.dtype
-    ):
+        self, stages: dict[str, LazyStage | None], mode: str, device: str | torch.device, dtype: torch.dtype, *,
+        decoder=None,
+    ):  # fmt: skip
+        """decoder: one that is none of these stages, and looks after its own weights."""
         self.lazy = [stage for stage in stages.values() if stage]
         self.loader = OneAtATime(mode, device, dtype)
-        clip, prior, decoder, upsampler = (stage and stage.stage for stage in stages.values())
-        super().__init__(clip, prior, decoder, [upsampler])
+        parts = {name: stage.stage for name, stage in stages.items() if stage}
+        upsamplers = [parts["upsampler"]] if "upsampler" in parts else []
+        super().__init__(parts["clip"], parts.get("prior"), decoder or parts["decoder"], upsamplers)
         try:
             self.place(mode)
             return

@@ -164,11 +164,11 @@ def checked_folder(folder: str | Path | None, dtype: torch.dtype) -> Path:
     return place
 
 
-def check_extra() -> None:
+def check_extra(what: str = "the x4 upscaler") -> None:
     """Raises ImportError, with what to install, if a package is missing. Quick: it imports none of them."""
     for name in ("diffusers", "transformers"):
         if find_spec(name) is None:
-            raise without_extra(f"there is no {name}")
+            raise without_extra(f"there is no {name}", what)
 
 
 def pipeline_class():
@@ -181,6 +181,6 @@ def pipeline_class():
     return StableDiffusionUpscalePipeline
 
 
-def without_extra(why) -> ImportError:
-    return ImportError(f"the x4 upscaler needs diffusers and transformers ({why}): install them with "
+def without_extra(why, what: str = "the x4 upscaler") -> ImportError:
+    return ImportError(f"{what} needs diffusers and transformers ({why}): install them with "
                        "`pip install -e '.[upscale]'` or `uv sync --extra upscale`")  # fmt: skip

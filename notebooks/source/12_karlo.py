@@ -1,71 +1,71 @@
 # %% [markdown]
-# # 12 · The released cascade: Karlo, from a caption to a photograph
+# # 12 · Released cascades: from a caption to a photograph
 #
-# Everything so far was a toy: one world of scenes, a few million weights. Now the same code runs a real unCLIP. *Karlo*
-# was trained by [Kakao Brain](https://github.com/kakaobrain/karlo) on 115 million captioned pictures and released in
-# 2022. It draws 64 and 256 pixels; a further network takes them to 1024. No class of this library changes for it. A
-# config and a weight file do.
+# Everything so far was a toy: one world of scenes, a few million weights. Two unCLIPs of full size have been released,
+# and this library runs both. *Karlo* ([Kakao Brain](https://github.com/kakaobrain/karlo), 2022) learned from 115
+# million captioned pictures and draws 64 and 256 pixels. *Kandinsky 2.2* (Sber AI, 2023) draws 512 pixels and more. No
+# class of this library changes for them. A config and a weight file do.
+#
+# **What it costs you.** Fetching is done once, and each network is halved as it comes:
+#
+# | | Karlo, 256 pixels | Karlo, 1024 | Kandinsky 2.2, 768 |
+# | --- | --- | --- | --- |
+# | to fetch | 13.7 GB | 15.4 GB | 15.9 GB |
+# | disk, while it comes | 9.3 GB | 9.3 GB | 12.6 GB |
+# | disk, afterwards | 6.8 GB | 8.5 GB | 9.8 GB |
+# | licence | Open RAIL-M | Open RAIL-M, twice | Apache 2.0 |
+# | besides this library | nothing | the extra `upscale` | the extra `upscale` |
+#
+# And a picture, by machine:
+#
+# | you have | precision | where the weights are | Karlo, a picture of 256 pixels |
+# | --- | --- | --- | --- |
+# | two CPU cores, 16 GB of RAM | bfloat16 | in RAM, or in their files (3 GB) | 2 minutes, measured |
+# | older CPU cores | float32 | in their files (6 GB) | 4 minutes, measured |
+# | a GPU of 16 GB, such as a free T4 | float16 | on the GPU | not run here; section 5 estimates |
+# | a GPU of 6 or 8 GB | half precision | in RAM, one network on the GPU | not run here |
+# | a Mac with 16 GB | float32 | in their files | not run here |
+#
+# The measured times are with random weights of the true sizes, on two cores of an AMD EPYC. Kandinsky has been run here
+# with tiny networks only: how long it takes at full size is not known.
 
 # %%
-import io
 import json
 import os
-import shutil
-import tempfile
 import time
-import warnings
-from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
-from IPython.display import Markdown, display
-from PIL import Image
-from torch.utils.flop_counter import FlopCounterMode
-
-import minunclip
-from minunclip import plots
-from minunclip.clip import CLIP
-from minunclip.common import best_device, best_dtype, for_clip, for_decoder, read_picture
-from minunclip.course import checks
-from minunclip.decoder import Decoder
-from minunclip.diffusion import ddpm, generators, last, noise_stream
-
-# %%
-from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
-from minunclip.networks import QuickGELU, causal_mask, timestep_embedding
-from minunclip.pretrained import (DEFAULT, MODES, PRIOR, RELEASES, LazyStage, Upscaler, Weightless, cached,
-                                  load_openai_clip, network_of, prior_part, translate, working_memory, write_karlo)
-from minunclip.prior import DiffusionPrior
-from minunclip.scenes import Scenes
-from minunclip.text import Text
-from minunclip.upsampler import PAPER_1024, Upsampler
-
-torch.set_grad_enabled(False)                     # nothing is trained in this notebook
-device = best_device()
-print(f"running on {device.type}")
 
 # %% [markdown]
-# **Which weights?** Karlo's are 13.7 GB, too much to fetch unasked. This cell takes them if they are in the cache of
-# huggingface_hub, or whatever the environment variable `MINUNCLIP_KARLO` names: `karlo` fetches them once, and a path
-# is a folder that you have. Otherwise it writes a **stand-in**: a folder of the same layout with the same
-# kinds of networks, but far narrower ones, whose weights are random numbers.
+# **Which weights?** Say so here, before you run the rest. `"karlo"` fetches Karlo's, once. The path of a folder takes
+# what you have: a copy of Karlo's repository, or its makers' own checkpoints. With `None` this notebook takes Karlo if
+# it has been fetched already. If it has not, it writes a **stand-in**: a folder of the same layout with the same kinds
+# of networks, far narrower, whose weights are random numbers.
 
 # %%
+weights = None                                    # or "karlo", or "path/to/a/folder"
+if weights:
+    os.environ["MINUNCLIP_KARLO"] = weights       # what a shell would set before it starts Jupyter
+
+# %%
+import shutil
+import tempfile
+from minunclip.common import best_device
+from minunclip.pretrained import RELEASES, cached, write_karlo
+
 narrow = write_karlo(Path(tempfile.mkdtemp()) / "narrow")
 model = os.environ.get("MINUNCLIP_KARLO") or cached(RELEASES["karlo"])
 stand_in = not model
-model = model or narrow
-print("THE STAND-IN: the weights are random, so every picture below is noise. All else is as it would be with Karlo."
-      if stand_in else "Karlo's own weights, or those of the folder that you named.")  # fmt: skip
+model, device = model or narrow, best_device()
+torch.set_grad_enabled(False)                     # nothing is trained in this notebook
+print(f"running on {device.type}, with", "the STAND-IN: random weights" if stand_in else model)
 
 # %% [markdown]
-# Noise says nothing of how Karlo draws, but the stand-in runs each line that Karlo runs. So the parts that do not
-# depend on what the weights are (names, sizes, costs, memory, equality) are shown for real, and the pictures wait for
-# your copy of the weights. They have a licence of their own, CreativeML Open RAIL-M. We have not run this notebook
-# with them: section 3 says what is proved instead, and how.
+# Random weights draw noise. But the stand-in runs each line that Karlo runs. So what does not depend on the weights
+# (names, sizes, costs, memory, equality) is shown for real here, one picture shows the noise, labelled as such, and all
+# others wait for your copy of the weights. **We have not run this notebook with the released weights.** Section 3 says
+# what is proved instead, and how.
 #
 # **What you will see**
 #
@@ -75,7 +75,7 @@ print("THE STAND-IN: the weights are random, so every picture below is noise. Al
 # 4. A caption drawn, stage by stage.
 # 5. What each stage costs, counted.
 # 6. Three ways to fit it into a small GPU, or none.
-# 7. From 256 to 1024 pixels.
+# 7. Beyond 256 pixels: an upscaler, and Kandinsky 2.2, the second released cascade.
 # 8. A picture of your own: variations, a way between two pictures, a change put into words.
 #
 # **What you need to know before:** the stages and how they are sampled, notebooks 05, 07 and 08, or at least the tour.
@@ -83,11 +83,12 @@ print("THE STAND-IN: the weights are random, so every picture below is noise. Al
 # **What a whole run costs,** as measured when this notebook was last built (with the stand-in, if it was on a CPU):
 
 # %% tags=["cost"]
+from minunclip import plots
+
 plots.cost_table("12_karlo")
 
 # %% [markdown]
-# Reading takes about 35 minutes, the four exercises another 25. With Karlo's weights drawing takes longer, above all on
-# a CPU; section 5 estimates how long on your machine.
+# Reading takes about 35 minutes, the four exercises another 25. If you are short of time, read sections 3 and 7.
 #
 # ## 1. The same code, other numbers
 #
@@ -95,9 +96,18 @@ plots.cost_table("12_karlo")
 # full size, beside those that draw the scenes:
 
 # %%
+from dataclasses import replace
+
+import minunclip
+from minunclip.clip import CLIP
+from minunclip.decoder import Decoder
+from minunclip.pretrained import DEFAULT, Weightless
+from minunclip.prior import DiffusionPrior
+from minunclip.upsampler import Upsampler
+
 with Weightless():
     karlo = {"text encoder": CLIP(replace(DEFAULT.clip, image_layers=0)), "prior": DiffusionPrior(DEFAULT.prior),
-             "decoder": Decoder(DEFAULT.decoder), "upsampler": Upsampler(DEFAULT.upsampler)}  # fmt: skip
+             "decoder": Decoder(DEFAULT.decoder), "upsampler": Upsampler(DEFAULT.upsampler)}
 toy = minunclip.load("scenes")
 scenes = {"text encoder": toy.clip.text, "prior": toy.prior, "decoder": toy.decoder, "upsampler": toy.upsamplers[0]}
 for name in karlo:
@@ -114,14 +124,14 @@ for field in vars(wide):
         print(f"{field:14} scenes {getattr(small, field)!s:12} Karlo {getattr(wide, field)}")
 
 # %% [markdown]
-# And the diffusion processes. What a network predicts is a choice, as notebook 03 showed; Karlo made its own:
+# And the diffusion processes. What a network predicts is a choice (notebook 03), and Karlo made its own:
 
 # %%
 for name in ("prior", "decoder", "upsampler"):
     for whose, network in (("scenes", scenes[name]), ("Karlo", karlo[name])):
         process = network.config.diffusion
         print(f"{name:10} {whose:6} x_0 clipped at {process.clip:g}, predicts {process.target}"
-              + " and its variance" * process.learned_variance)  # fmt: skip
+              + " and its variance" * process.learned_variance)
 
 # %% [markdown]
 # Nor is Karlo the paper's model. It is what a smaller budget made of the same plan:
@@ -143,8 +153,10 @@ for name in ("prior", "decoder", "upsampler"):
 # that lies between. For the prior:
 
 # %% tags=["nbval-check-output"]
+from minunclip.pretrained import PRIOR, LazyStage, prior_part, translate
+
 for name in ("time_embedding.linear_1.weight", "embedding_proj.weight", "prd_embedding", "clip_std",
-             "transformer_blocks.7.attn1.to_k.bias", "transformer_blocks.7.norm3.weight"):  # fmt: skip
+             "transformer_blocks.7.attn1.to_k.bias", "transformer_blocks.7.norm3.weight"):
     print(f"{name:38} is our  {translate(name, PRIOR)}")
 
 # %% [markdown]
@@ -179,6 +191,9 @@ print("put right again:", len(LazyStage.of(prior_part(narrow)).load().transforme
 # Return $q$, $k$ and $v$ stacked, (3, D, W), each with its heads in order.
 
 # %% tags=["exercise"]
+from einops import rearrange
+from minunclip.course import checks
+
 def unpack_qkv(packed: torch.Tensor, heads: int) -> torch.Tensor:
     raise NotImplementedError
 
@@ -242,6 +257,9 @@ checks.relative_rms(relative_rms)
 # First the inputs, and what the right networks answer:
 
 # %%
+from copy import deepcopy
+from minunclip.networks import QuickGELU
+
 right = minunclip.load(narrow)
 g = torch.Generator().manual_seed(0)
 x, z_i, t = torch.randn(2, 3, 64, 64, generator=g), torch.randn(2, 32, generator=g), torch.tensor([500, 20])
@@ -250,7 +268,7 @@ captions = ["a corgi playing a flame-throwing trumpet", "two red cubes"]
 def answers(networks):
     text = networks.encode_text(captions)
     return {"text encoder": text.embed, "prior": networks.prior(z_i, t, text),
-            "decoder": networks.decoder(x, t, z_i, text)}  # fmt: skip
+            "decoder": networks.decoder(x, t, z_i, text)}
 
 expected = answers(right)
 print({name: tuple(answer.shape) for name, answer in expected.items()})
@@ -287,20 +305,23 @@ def error_of(mistake, network):
 
 found = {"double precision, no mistake": error_of(lambda c: c.prior.double(), "prior")}
 for mistake, network in ((other_eps, "prior"), (other_gelu, "prior"), (heads_mixed, "prior"),
-                         (tokens_in_a_row, "decoder"), (sines_first, "decoder")):  # fmt: skip
+                         (tokens_in_a_row, "decoder"), (sines_first, "decoder")):
     found[f"{mistake.__name__} ({network})"] = error_of(mistake, network)
 for name, error in found.items():
     print(f"{name:30} {error:.0e}")
 
-# %% tags=["nbval-check-output"]
+# %%
+from minunclip.course import claims
+
 rounding, *mistakes = found.values()
-print("rounding is below 5e-6:", rounding < 5e-6)
-print("every mistake is above: ", min(mistakes) > 5e-6)
+claims.check(f"Rounding moves the answer by {rounding:.0e}, and the smallest of these mistakes by "
+             f"{min(mistakes):.0e}: the limit of 5e-6 lies between them.",
+             rounding < 5e-6 < min(mistakes))
 
 # %% [markdown]
 # So there is a gap between rounding and the smallest mistake, and the limit goes into it. The tests of this library
-# ([tests/parity](../tests/parity)) hold every network of Karlo's layout to a relative error of 5e-6 against diffusers,
-# at several $t$, and then each of these mistakes, and others, must break the limit. With random weights that leave
+# ([tests/parity](../tests/parity)) hold every network of both releases to 5e-6 against diffusers and transformers, at
+# several $t$, and then each of these mistakes, and others, must break the limit. With random weights that leave
 # nothing at zero this proves the code; a released weight file then has nothing left to prove but its own quality.
 #
 # **A whole picture is harder to compare.** Sampling is chaotic where an estimate meets the clip: a rounding error
@@ -314,6 +335,8 @@ print("every mistake is above: ", min(mistakes) > 5e-6)
 # A longer caption is cut, and you are told where:
 
 # %% tags=["nbval-check-output"]
+import warnings
+
 with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
     right.encode_text(["a corgi " + "and another corgi " * 24 + "playing a trumpet"])
@@ -324,6 +347,8 @@ print(told[0].message)
 # stages, guidance 4 in the prior and 8 in the decoder. The stand-in takes fewer steps, since more do not help noise.
 
 # %%
+from minunclip.common import best_dtype
+
 dtype = torch.float32 if stand_in else best_dtype(device)
 cascade = minunclip.load(model, device, dtype)
 settings = cascade.settings
@@ -342,22 +367,31 @@ drawing = stream.result
 print({stage: f"done after {took:.1f} s" for stage, took in seconds.items()})
 
 # %%
-plots.cascade_figure(drawing, side=192)
+from PIL import Image, ImageDraw, ImageFont
+
+def labelled(figure):
+    """A figure, and across it that it is noise, if it is."""
+    if not stand_in:
+        return figure
+    image, told = figure.image.convert("RGB"), "noise: the weights are random"
+    where, font = (image.width / 2, image.height / 2), ImageFont.load_default(image.width // 18)
+    pen = ImageDraw.Draw(image)
+    pen.text(where, told, "white", font, "mm", stroke_width=4, stroke_fill="black")
+    return plots.Picture(image, f"{told}; {figure.alt}")
+
+labelled(plots.cascade_figure(drawing, side=192))
 
 # %% [markdown]
-# With Karlo, this is the corgi of the paper's Figure 1, or should be. With the stand-in it is confetti: the random
-# network's guess of $\epsilon$ is no guess at all, so each estimate of $x_0$ is far outside of -1 to 1 and is
-# clipped. The steps of the decoder:
-
-# %%
-plots.film_strip(steps["decoder"], seed=seed, count=5, side=80)
-
-# %% [markdown]
+# With Karlo this is the corgi of the paper's Figure 2, or should be. Random networks draw confetti: their guess of
+# $\epsilon$ is no guess at all, so each estimate of $x_0$ is far outside of -1 to 1 and is clipped.
+#
 # **The prior**, from $z_t$ to $z_i$. Both are raw here, as CLIP makes them, and their lengths differ; CLIP compares
 # directions only, but the decoder reads the raw numbers. Karlo's prior therefore works in a *whitened* space (mean 0,
 # deviation 1 in each number) and undoes it at the end:
 
 # %%
+import torch.nn.functional as F
+
 whitened = steps["prior"][-1].x_t
 torch.testing.assert_close(cascade.prior.unwhiten(whitened), drawing.z_i)
 print(f"length of z_t {drawing.text.embed.norm():.2f}, of z_i {drawing.z_i.norm():.2f}")
@@ -365,7 +399,7 @@ print(f"cosine of the two {F.cosine_similarity(drawing.text.embed.float(), drawi
 
 # %% [markdown]
 # With CLIP ViT-L/14, expect a cosine between a caption and its own picture of about 0.2 to 0.35, not the higher values
-# of our toy CLIP: the two halves of a large CLIP keep to separate regions (notebook 02, section 8).
+# of our toy CLIP: the two halves of a large CLIP keep to separate regions (notebook 02).
 #
 # Draw your own, now: several captions make a batch, and `minunclip draw "..." --model karlo --size 256` does the
 # same from the terminal.
@@ -377,6 +411,9 @@ print(f"cosine of the two {F.cosine_similarity(drawing.text.embed.float(), drawi
 # picture and without guidance, which takes two.
 
 # %%
+from torch.utils.flop_counter import FlopCounterMode
+from minunclip.text import Text
+
 def empty(*shape, dtype=torch.float32):
     return torch.empty(shape, device="meta", dtype=dtype)
 
@@ -392,7 +429,7 @@ work = {"text encoder": gflop(lambda: encoder.text.transformer(empty(1, 77, 768)
         "prior, the caption": gflop(lambda: prior.prefix(text)),
         "prior, a step": gflop(lambda: prior(empty(1, 768), one, prefix)),
         "decoder, a step": gflop(lambda: decoder(empty(1, 3, 64, 64), one, condition=condition)),
-        "upsampler, a step": gflop(lambda: upsampler.unet(empty(1, 6, 256, 256), one))}  # fmt: skip
+        "upsampler, a step": gflop(lambda: upsampler.unet(empty(1, 6, 256, 256), one))}
 for name, count in work.items():
     print(f"{name:19} {count:7,.0f} GFLOP")
 
@@ -401,12 +438,16 @@ for name, count in work.items():
 
 # %%
 calls = {"text encoder": 2, "prior, the caption": 2, "prior, a step": 25 * 2, "decoder, a step": 25 * 2,
-         "upsampler, a step": 7}  # fmt: skip
+         "upsampler, a step": 7}
 total = {f"{calls[name]} x {name}": work[name] * calls[name] / 1000 for name in work}
 plots.bars(total, "TFLOP for one picture of 256 pixels")
 
+# %%
+share = total["7 x upsampler, a step"] / sum(total.values())
+claims.check(f"{share:.0%} of the work is the upsampler's, in 7 of all 57 steps.", share > 0.5)
+
 # %% [markdown]
-# The picture is made of upsampling: a step at 256 pixels has sixteen times as many positions as one at 64. That is why
+# A step at 256 pixels has sixteen times as many positions as one at 64. That is why
 # the paper and Karlo give the upsamplers so few steps.
 #
 # **Why is the prior so cheap?** It has more weights than the decoder. A weight of the U-Net is used at every position
@@ -417,22 +458,26 @@ plots.bars(total, "TFLOP for one picture of 256 pixels")
 
 # %%
 whole = gflop(lambda: prior(empty(1, 768), one, text))
-print(f"one step: {whole:.0f} GFLOP with the caption run again, {work['prior, a step']:.0f} without")
+saved = whole / work["prior, a step"]
+claims.check(f"A step takes {whole:.0f} GFLOP with the caption run again, and "
+             f"{work['prior, a step']:.0f} without: {saved:.0f} times less.", saved > 10)
 
 # %%
+from minunclip.networks import causal_mask, timestep_embedding
+
 def in_one_go(p, x_t, t, text):                   # the whole row through the Transformer
     length, time = text.tokens.shape[1], p.time(timestep_embedding(t, p.config.width))
     row = torch.cat([p.tokens_in(text.tokens) + p.positions[:, :length],
                      p.embed_in(text.embed)[:, None] + p.positions[:, -4:-3],
                      torch.stack([time, p.z_in(x_t)], dim=1) + p.positions[:, -3:-1],
-                     (p.query + p.positions[:, -1:]).expand(len(t), 1, -1)], dim=1)  # fmt: skip
+                     (p.query + p.positions[:, -1:]).expand(len(t), 1, -1)], dim=1)
     seen = F.pad(text.mask, (0, 4), value=True)[:, None, None]            # no padding
     x, _ = p.transformer(row, causal_mask(length + 4) & seen)
     return p.z_out(p.norm_out(x[:, -1]))
 
 two = right.encode_text(captions)
 difference = (in_one_go(right.prior, z_i, t, two) - right.prior(z_i, t, right.prior.prefix(two))).abs().max()
-print(f"largest difference of the two answers: {difference:.0e}")
+claims.check(f"The two answers differ by {difference:.0e} at most, which is rounding.", difference < 1e-4)
 
 # %% [markdown]
 # ### Exercise 3: Computed once · ●●○ medium · 6 minutes
@@ -483,13 +528,15 @@ def gflop_per_second(channels=320, side=64, runs=3):
 
 speed = gflop_per_second()
 print(f"{speed:,.0f} GFLOP a second on {device.type} in {str(best_dtype(device))[6:]}: "
-      f"a picture of 256 pixels takes at least {1000 * sum(total.values()) / speed:,.0f} seconds")  # fmt: skip
+      f"a picture of 256 pixels takes at least {1000 * sum(total.values()) / speed:,.0f} seconds")
 
 # %% [markdown]
 # Measured, on the machine that the table names, ours beside diffusers with the same weights (`python
 # benchmarks/karlo.py` measures yours):
 
 # %%
+from IPython.display import Markdown, display
+
 Markdown(plots.karlo_table())
 
 # %% [markdown]
@@ -498,16 +545,18 @@ Markdown(plots.karlo_table())
 # The weights of all networks, and the most that one picture of 256 pixels needs besides:
 
 # %%
+from minunclip.pretrained import MODES, network_of, working_memory
+
 def gigabytes(network, dtype):
     return sum(p.numel() for p in network.parameters()) * dtype.itemsize / 1e9
 
 networks = {"text encoder": encoder, "prior": prior, "decoder": decoder, "upsampler": upsampler.unet,
-            "upsampler, last step": upsampler.last_unet}  # fmt: skip
+            "upsampler, last step": upsampler.last_unet}
 for name, network in networks.items():
     print(f"{name:21} {gigabytes(network, torch.float16):5.2f} GB in half precision, "
-          f"{gigabytes(network, torch.float32):5.2f} in float32")  # fmt: skip
+          f"{gigabytes(network, torch.float32):5.2f} in float32")
 print(f"besides               {working_memory(upsampler.config, torch.float16) / 1e9:5.2f} and "
-      f"{working_memory(upsampler.config, torch.float32) / 1e9:.2f}")  # fmt: skip
+      f"{working_memory(upsampler.config, torch.float32) / 1e9:.2f}")
 
 # %% [markdown]
 # All of it fits into a GPU of 8 GB, barely. But never do two networks run at the same time, so there are three modes:
@@ -535,11 +584,11 @@ for progress in on_disk.stream([caption], settings=few):
 # The last step of the upsampler has a U-Net of its own, and you can see it come. All modes draw the same picture, not
 # nearly but exactly:
 
-# %% tags=["nbval-check-output"]
+# %%
 drawn = {mode: minunclip.load(narrow, memory=mode).sample([caption], settings=few, size=64).image
-         for mode in MODES}  # fmt: skip
-for mode, image in drawn.items():
-    print(f"{mode:9} draws the same as resident:", torch.equal(image, drawn["resident"]))
+         for mode in MODES}
+same = [torch.equal(image, drawn["resident"]) for image in drawn.values()]
+claims.check(f"{sum(same)} of {len(same)} modes draw what `resident` draws, to the last bit.", all(same))
 
 # %% [markdown]
 # ### Exercise 4: Which mode? · ●●○ medium · 8 minutes
@@ -586,45 +635,100 @@ for gpu, ram in ((24, 32), (12, 16), (7.5, 16), (4, 16), (4, 6), (2, 16)):
     print(f"{gpu:4} GB free on the GPU, {ram:2} GB of RAM: {checks.fastest_mode.reference(sizes, working, gpu, ram)}")
 
 # %% [markdown]
-# `from_pretrained` makes this choice itself, from what is free at the moment, and `--memory` or `memory=` overrules it.
+# `minunclip.load` makes this choice itself, from what is free at the moment, and `--memory` or `memory=` overrules it.
 # What the modes take when measured, all of the process included (`python benchmarks/memory.py` measures your machine):
 
 # %%
 Markdown(plots.memory_table())
 
 # %% [markdown]
-# ## 7. From 256 to 1024 pixels
+# ## 7. Beyond 256 pixels
 #
-# The paper has a third diffusion model for that. It was never released, nor has Karlo one. The library can build it,
-# and count:
+# The paper has a third diffusion model for the step to 1024 pixels. It was never released, nor has Karlo one. The
+# library can build it, and count:
 
 # %%
+from minunclip.upsampler import PAPER_1024
+
 with Weightless():
     last_network = Upsampler(PAPER_1024)
 millions = sum(p.numel() for p in last_network.parameters()) / 1e6
 step = gflop(lambda: last_network.to("meta").unet(empty(1, 6, 1024, 1024), one))
 print(f"{millions:.0f} million weights (the paper says 300M), {step:,.0f} GFLOP a step; "
-      f"{15 * step / 1000:,.0f} TFLOP in 15 steps, {15 * step / 1000 / sum(total.values()):.1f} times all before it")
+      f"{15 * step / 1000:,.0f} TFLOP in 15 steps, "
+      f"{15 * step / 1000 / sum(total.values()):.1f} times all before it")
 
 # %% [markdown]
-# What stands in for it is the *x4 upscaler* of Stable Diffusion
-# ([Rombach et al., 2022](https://arxiv.org/abs/2112.10752)), a latent diffusion model: it denoises a code of the large
-# picture, which has the side of the *small* one. So its steps cost like those at 256 pixels, and a decoder makes 1024
-# of the result. It reads the caption, too. It comes from diffusers (`pip install -e ".[upscale]"`) and 1.7 GB more of
-# weights. This cell runs it if both are there and Karlo is:
+# Two things can be had instead.
+#
+# **An upscaler.** Stable Diffusion's *x4 upscaler* ([Rombach et al., 2022](https://arxiv.org/abs/2112.10752)) is a
+# latent diffusion model: it denoises a code of the large picture, which has the side of the *small* one. So its steps
+# cost like those at 256 pixels, and a decoder makes 1024 of the result. It reads the caption, too. It comes from
+# diffusers (`pip install -e ".[upscale]"`) and 1.7 GB more of weights. `draw --model karlo --size 1024` takes it, and
+# so does this cell:
 
 # %%
-upscaler, why = None, "there is no picture to enlarge. With Karlo's weights, this cell draws 1024 pixels."
-if not stand_in:
-    try:
-        upscaler = Upscaler.from_pretrained(device=device, dtype=dtype)
-    except (ImportError, OSError) as error:       # the extra, or its weights
-        why = error
-if upscaler is None:
-    print("left out:", why)
+from minunclip.pretrained import LateUpscaler
+
+if stand_in:
+    print("left out: with Karlo's weights, this cell draws 1024 pixels")
 else:
-    upscaler.add_to(cascade)
-    display(plots.show(cascade.sample([caption], seed, size=1024).image, [caption], seed=seed, side=512))
+    try:
+        LateUpscaler.from_pretrained(device=device, dtype=dtype).add_to(cascade)
+        large = cascade.sample([caption], seed, size=1024).image
+        display(plots.show(large, [caption], seed=seed, side=512))
+    except (ImportError, OSError, RuntimeError, MemoryError) as error:
+        print("left out:", error)                 # the extra, its weights, or the room for them
+
+# %% [markdown]
+# **Another cascade.** Kandinsky 2.2 is an unCLIP, too: a caption, CLIP, a prior, $z_i$, a decoder. What its makers
+# chose otherwise:
+#
+# | | Karlo | Kandinsky 2.2 |
+# | --- | --- | --- |
+# | CLIP | OpenAI's ViT-L/14 | LAION's ViT-bigG/14 |
+# | numbers in $z_i$ | 768 | 1,280 |
+# | prior | 20 layers of 2,048; $x_0$ clipped at 5 | the same; clipped at 10 |
+# | decoder draws | a picture of 64 pixels | latents, an eighth of the picture's side |
+# | decoder reads | $z_i$ and the caption's tokens | $z_i$ alone |
+# | its guidance compares with | a learned "no $z_i$" | the $z_i$ of an empty picture |
+# | then | two U-Nets make 256 pixels | MoVQ's decoder makes 512, 768 or 1024 |
+#
+# Its CLIP and its prior are networks of this library, with other numbers in their configs:
+
+# %%
+from minunclip.clip import CLIPConfig
+from minunclip.pretrained import CASCADES
+
+big_g = CLIPConfig(embed_width=1280, image_width=1664, image_layers=48, image_heads=16, image_inner=8192,
+                   text_width=1280, text_layers=32, text_heads=20, activation="gelu")
+with Weightless():
+    its_clip = CLIP(big_g)
+    its_prior = DiffusionPrior(replace(DEFAULT.prior, z_width=1280, text_width=1280))
+counted = {"text encoder": its_clip.text, "image encoder": its_clip.image, "prior": its_prior}
+counted = {name: sum(p.numel() for p in network.parameters()) for name, network in counted.items()}
+decoder_files = CASCADES["kandinsky"][1].numbers.items()
+for name, number in [*counted.items(), *((file.partition("/")[0], n) for file, n in decoder_files)]:
+    print(f"{name:14} {number / 1e6:7,.0f} million weights")
+
+# %% [markdown]
+# Two of its choices are worth a thought. The decoder reads no caption. So whatever is in the caption and not in $z_i$
+# cannot come into the picture: there the prior is not one way of two, as in the paper's Figure 8, but the only one. And
+# an *image* encoder of 1.8 billion weights is needed to draw a *caption*, for one vector: the $z_i$ of an empty
+# picture, from which guidance pushes away. It is computed once for as long as the cascade is loaded.
+#
+# With its weights, this cell draws. `minunclip fetch kandinsky` brings them; in the terminal it is `minunclip draw
+# "..." --model kandinsky --size 768`. Its decoder comes from diffusers, so it takes the extra, too.
+
+# %%
+kandinsky = None                                  # or "kandinsky", or the folder with both of its folders
+if not kandinsky and all(map(cached, CASCADES["kandinsky"])):
+    kandinsky = "kandinsky"
+if kandinsky:
+    cascade_2 = minunclip.load(kandinsky, device, best_dtype(device))
+    display(plots.show(cascade_2.sample([caption], seed, size=768).image, [caption], seed=seed, side=512))
+else:
+    print("left out: Kandinsky's weights are not here")
 
 # %% [markdown]
 # ## 8. A picture of your own
@@ -635,6 +739,10 @@ else:
 # without one we take a render, saved lying on its side as a camera would:
 
 # %%
+import io
+from minunclip.common import for_clip, for_decoder, read_picture
+from minunclip.scenes import Scenes
+
 path = None                                       # such as "holiday.jpg"
 def render_of(number):
     return plots.to_pil(Scenes("test", seed=3)[number].image(300))
@@ -652,67 +760,70 @@ plots.show([turned, picture], ["in the file", "as it was meant"], side=128)
 # open_clip has the other:
 
 # %%
-if cascade.clip.image is None:
-    cascade.clip = load_openai_clip(device, dtype)
-seen = for_clip(picture, cascade.clip.config.image_size).to(device, dtype)
-z_i = cascade.clip.encode_image(seen).float()
-print(f"seen by CLIP: {tuple(seen.shape)}, z_i: {z_i.shape[1]} numbers of length {z_i.norm():.1f}")
+from minunclip.pretrained import load_openai_clip
+
+z_i = None                                        # and so without the weights there is nothing to draw
+if stand_in:
+    print("The cells below draw when Karlo's weights are here; until then they do nothing.")
+else:
+    cascade.clip = load_openai_clip(device, dtype) if cascade.clip.image is None else cascade.clip
+    seen = for_clip(picture, cascade.clip.config.image_size).to(device, dtype)
+    z_i = cascade.clip.encode_image(seen).float()
+    print(f"seen by CLIP: {tuple(seen.shape)}, z_i: {z_i.shape[1]} numbers of length {z_i.norm():.1f}")
 
 # %% [markdown]
 # **Variations** (section 3.1). The decoder draws what $z_i$ says, each time from other noise; the caption is empty. The
-# upsampler needs no caption anyway:
+# upsampler needs no caption anyway. What stays is what CLIP sees, the things and the style. What moves is where exactly
+# each of them is.
 
 # %%
-def enlarged(small, seed=0):
-    upsampler, steps = cascade.upsamplers[0], settings.upsampler_steps[0]
-    noise = noise_stream((len(small), 3, 256, 256), generators(seed, len(small)), device)
-    return last(ddpm(upsampler.diffusion, upsampler.denoiser(small), noise, steps)).clamp(-1, 1)
+from minunclip.manipulations import decode, draw, fresh, interpolate, invert, text_diff
 
-small = decode(cascade, z_i.repeat(3, 1), None, seed, settings=settings)
-plots.show([*for_decoder(picture, 256), *enlarged(small)], ["yours", *["variation"] * 3], seed=seed, side=128)
+def variations(n=3):
+    small = decode(cascade, z_i.repeat(n, 1), None, seed, settings=settings)
+    return cascade.upsample(small, seed=seed, settings=settings).finish()
+
+if z_i is not None:
+    names = ["yours", *["variation"] * 3]
+    display(plots.show([*for_decoder(picture, 256), *variations()], names, seed=seed, side=192))
 
 # %% [markdown]
-# Look for what stays (what CLIP sees: the things, the style) and what moves (where exactly each of them is).
-#
 # **There and back.** To change *this* picture and not a variation of it, we need the noise that the decoder would have
 # started from: DDIM run backward (notebook 10). $z_i$ and that $x_T$ together are the picture; the more steps, the more
-# exactly it comes back. (A random network cannot retrace its steps well: of the stand-in, expect a trace.)
+# exactly it comes back.
 
 # %%
-n = 4 if stand_in else 50
-mine = for_decoder(picture, cascade.sizes[0]).to(device)
-latent = invert(cascade, mine, steps=n, z_i=z_i)
-back = draw(cascade, latent, steps=n)
-plots.show([mine[0], latent.x_T[0] / 3, back[0]], ["yours, 64 px", "its x_T", f"and back, {n} steps"])
+if z_i is not None:
+    mine = for_decoder(picture, cascade.sizes[0]).to(device)
+    latent = invert(cascade, mine, steps=50, z_i=z_i)
+    back = draw(cascade, latent, steps=50)
+    names = ["yours, 64 px", "its x_T", "and back, 50 steps"]
+    display(plots.show([mine[0], latent.x_T[0] / 3, back[0]], names, side=192))
 
 # %% [markdown]
 # **Between two pictures** (section 3.2): $z_i$ turns from one to the other at an even pace, while $x_T$ stays.
 
 # %%
-z_other = cascade.clip.encode_image(for_clip(render_of(7), seen.shape[-1]).to(device, dtype)).float()
 theta = torch.linspace(0, 1, 5)
-between = interpolate(fresh(cascade, z_i, seed), fresh(cascade, z_other, seed), theta, latent.x_T)
-cosines = F.cosine_similarity(between.z_i, z_i)
-print("turned by", [f"{angle:.0f}" for angle in torch.rad2deg(torch.acos(cosines.clamp(-1, 1))).tolist()], "degrees")
-
-# %%
-strip = draw(cascade, between, steps=n, guidance=settings.decoder_guidance)
-names = [f"{share:.2f}" for share in theta.tolist()]
-plots.show(list(strip), names, columns=5, title="from yours to another", side=112)
+if z_i is not None:
+    z_other = cascade.clip.encode_image(for_clip(render_of(7), seen.shape[-1]).to(device, dtype)).float()
+    between = interpolate(fresh(cascade, z_i, seed), fresh(cascade, z_other, seed), theta, latent.x_T)
+    strip = draw(cascade, between, steps=50, guidance=settings.decoder_guidance)
+    names = [f"{share:.2f}" for share in theta.tolist()]
+    display(plots.show(list(strip), names, columns=5, title="from yours to another", side=128))
 
 # %% [markdown]
 # **A change put into words** (section 3.3): turn $z_i$ in the direction from what there is to what there should be, by
-# a quarter to a half of the way.
+# a quarter to a half of the way. The words need not describe the picture well, since only the *difference* of the two
+# captions counts. Put your own in.
 
 # %%
 there, wanted = "a photo of a landscape in summer", "a photo of a landscape in winter"
-steps = [text_diff(cascade, latent, [wanted], [there], theta=share) for share in (0.0, 0.25, 0.5)]
-changed = torch.cat([draw(cascade, step, steps=n) for step in steps])
-plots.show(list(changed), ["0 of the way", "a quarter", "half"], title=f"{wanted}, not {there}")
-
-# %% [markdown]
-# Put your own picture and your own words in. The words need not describe the picture well, since only the *difference*
-# of the two captions counts.
+if z_i is not None:
+    turned = [text_diff(cascade, latent, [wanted], [there], theta=share) for share in (0.0, 0.25, 0.5)]
+    changed = torch.cat([draw(cascade, one_turn, steps=50) for one_turn in turned])
+    names = ["0 of the way", "a quarter", "half"]
+    display(plots.show(list(changed), names, title=f"{wanted}, not {there}", side=192))
 
 # %%
 shutil.rmtree(narrow.parent, ignore_errors=True)
@@ -723,14 +834,22 @@ print("the narrow networks' files are deleted:", not narrow.exists())
 #
 # | | |
 # | --- | --- |
-# | the same code | Karlo and the scenes are two configs of the same classes |
+# | the same code | Karlo, Kandinsky's prior and the scenes are configs of the same classes |
 # | loading | a table of names; every tensor accounted for; packed heads taken apart |
 # | equality | relative error below 5e-6 for each network; nine pixels in ten for a whole picture |
 # | the prior | three positions a step, once the caption's keys and values are there |
 # | the time | goes into the upsampler, since work grows with the number of positions |
 # | memory | one network at a time is enough: 3 GB in half precision in place of 8 |
 # | 1024 pixels | a latent diffusion model stands in for a network that nobody released |
+# | Kandinsky 2.2 | an unCLIP whose decoder reads $z_i$ alone, in latents |
 # | your picture | $z_i$ from CLIP's image encoder, $x_T$ from DDIM run backward |
+#
+# ## What you can do now
+#
+# - Read the weights of others into a network of your own, and account for every tensor.
+# - Prove that two programs compute the same, with a limit that rounding keeps and mistakes break.
+# - Say what a picture costs before you draw it, and which of three modes your machine can afford.
+# - Draw with two released cascades: `minunclip draw "..." --model karlo` or `--model kandinsky`.
 #
 # ## Questions
 #
@@ -752,8 +871,8 @@ print("the narrow networks' files are deleted:", not narrow.exists())
 #
 # <details><summary>Guidance 4 in the prior, and the paper says that guiding the prior hurts. Who is right?</summary>
 #
-# Perhaps both: another prior, trained on other data, judged by other people. Set `prior_guidance=1` and look. It also
-# halves the prior's work.
+# Neither is refuted. It is another prior, trained on other data and judged by other people. A guidance of 1 also halves
+# the prior's work.
 #
 # </details>
 #
@@ -764,13 +883,55 @@ print("the narrow networks' files are deleted:", not narrow.exists())
 #
 # </details>
 #
+# <details><summary>Kandinsky's prior and Karlo's have the same class. Could they change places?</summary>
+#
+# No. One speaks of the 768 numbers of OpenAI's ViT-L/14, the other of the 1,280 of LAION's ViT-bigG/14, and a decoder
+# knows one CLIP only. `minunclip.load` refuses a prior of another width.
+#
+# </details>
+#
+# <details><summary>Why is each network compared alone, if the whole run is compared anyway?</summary>
+#
+# The run has a limit twenty times as wide, since rounding grows wherever a value meets the clip. A small mistake in a
+# network hides below it. And a network that fails alone tells where to look.
+#
+# </details>
+#
+# <details><summary>The loader would rather stop than leave one tensor out. Is that not too strict?</summary>
+#
+# A network with one random layer draws *almost* right. Nobody would look for the cause in the loader.
+#
+# </details>
+#
+# <details><summary>Why does a latent diffusion model need fewer multiplications for the same picture?</summary>
+#
+# Work grows with the number of positions. Latents of an eighth of the side have a sixty-fourth of them; the decoder
+# behind them, MoVQ here, works on all pixels, but once and not at every step.
+#
+# </details>
+#
+# <details><summary>A file is halved as it comes. How is it known that nothing else happened to it?</summary>
+#
+# Each number is compared with the one it was made from before the float32 file goes, and may differ by rounding only.
+# The file has its SHA-256 on record, which `minunclip fetch` compares later.
+#
+# </details>
+#
+# <details><summary>An empty picture is all in one colour. Why compare with that?</summary>
+#
+# Guidance needs a prediction that knows nothing of what is wanted. Karlo learned a vector that says so, by training
+# with one in ten $z_i$ dropped. Kandinsky takes the embedding of a picture on which there is nothing to see.
+#
+# </details>
+#
 # ## Where to read on
 #
 # - The code: [pretrained/cascade.py](../minunclip/pretrained/cascade.py) loads a folder, which
 #   [diffusers_folder.py](../minunclip/pretrained/diffusers_folder.py) or, with the makers' own checkpoints,
 #   [kakao_checkpoints.py](../minunclip/pretrained/kakao_checkpoints.py) describes;
 #   [offload.py](../minunclip/pretrained/offload.py) has the memory modes,
-#   [upscaler.py](../minunclip/pretrained/upscaler.py) 1024 pixels, and
+#   [upscaler.py](../minunclip/pretrained/upscaler.py) 1024 pixels,
+#   [kandinsky.py](../minunclip/pretrained/kandinsky.py) the second cascade, and
 #   [common/images.py](../minunclip/common/images.py) reads your files.
 # - The tests that compare: [tests/parity](../tests/parity).
 # - Karlo: [its repository](https://github.com/kakaobrain/karlo), with what it was trained on.

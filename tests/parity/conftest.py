@@ -33,6 +33,23 @@ def folder(parts, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def kandinsky() -> dict[str, dict]:
+    """The parts of its prior's repository, and of its decoder's."""
+    import kandinsky_folder
+
+    return {"prior": kandinsky_folder.prior_parts(), "decoder": kandinsky_folder.decoder_parts()}
+
+
+@pytest.fixture(scope="session")
+def kandinsky_place(kandinsky, tmp_path_factory):
+    import kandinsky_folder
+
+    folder = tmp_path_factory.mktemp("kandinsky")
+    kandinsky_folder.write(folder, **kandinsky)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def reference(parts):
     import karlo_folder
 

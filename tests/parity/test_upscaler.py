@@ -233,10 +233,10 @@ def test_memory_that_runs_out_while_decoding_leads_to_tiles(pipeline, upscaler, 
 def test_late_it_draws_what_it_draws_early(pipeline, tmp_path):
     pipeline.save_pretrained(tmp_path)
     late = LateUpscaler.from_pretrained(tmp_path, config=TINY)
-    assert late.upscaler is None and late.noise_shape(low_pictures()) == (2, 7, LOW, LOW)
+    assert late.model is None and late.noise_shape(low_pictures()) == (2, 7, LOW, LOW)
     steps = [*late.stream(low_pictures(), [normal(2, 7, LOW, LOW)], steps=2, captions=CAPTIONS)]
     expected = [*Upscaler.from_pretrained(tmp_path, config=TINY).stream(
         low_pictures(), [normal(2, 7, LOW, LOW)], steps=2, captions=CAPTIONS)]  # fmt: skip
-    assert late.upscaler is not None and torch.equal(steps[-1].x_t, expected[-1].x_t)
+    assert late.model is not None and torch.equal(steps[-1].x_t, expected[-1].x_t)
     with pytest.raises(ValueError, match="there is no folder .*nowhere"):
         LateUpscaler.from_pretrained(tmp_path / "nowhere")
