@@ -133,6 +133,6 @@ SIGNS = (
          "the gap between z_t and z_i is wide along axes on which pictures hardly differ"),
     Sign("colours are mixed up from z_i more than by a decoder that reads the caption", "7, fig. 15", "more", bound,
          "this CLIP was trained with captions in which colours are exchanged, and that one was not"),
-    Sign("a written word makes CLIP say the word", "3.4, fig. 6", "more", attacked,
+    Sign("a written word makes CLIP say the word", "4, fig. 6", "more", attacked,
          "this CLIP has never seen a letter"),
 )  # fmt: skip
