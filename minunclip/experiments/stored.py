@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .report import NONE, RESULTS, SIGNS_TOLD
+from .report import NONE, RESULTS
 from .runner import read_result, table_of
 from .signs import Results, at, signs
+
+ALIKE = "Two numbers within 3% of each other count as about the same."
 
 
 def results(folder: Path = RESULTS) -> Results:
@@ -41,7 +43,7 @@ def signs_table(folder: Path = RESULTS):
     from IPython.display import Markdown
 
     found = signs(results(folder))
-    return Markdown(f"{SIGNS_TOLD}\n\n{table_of('which way a finding points', found)}" if found else NONE)
+    return Markdown(f"{table_of('which way a finding points', found)}\n\n{ALIKE}" if found else NONE)
 
 
 def beside_the_paper(section: str, folder: Path = RESULTS):
@@ -57,5 +59,5 @@ def told(row: dict) -> str:
     finding, numbers = row["the paper found"], row["the numbers"]
     if row["ours"] == row["its sign"]:
         return f"> **As in the paper** ({row['in']}): {finding}. Here: {numbers}."
-    return (f"> **Unlike the paper** ({row['in']}). It found: {finding} ({row['its sign']}). Here it is "
-            f"{row['ours']}, {numbers}: {row['the reason, if they differ']}.")  # fmt: skip
+    return (f"> **Unlike the paper** ({row['in']}). It found that {finding}. Here it is {row['ours']}: {numbers}. "
+            f"The likely reason: {row['the reason, if they differ']}.")  # fmt: skip

@@ -2,8 +2,8 @@
 # # 09 · The whole cascade: does it need all of its parts?
 #
 # A caption goes in, a picture comes out, and five networks stand in between. What would be lost without the prior?
-# What does guidance cost? And how would anybody know? The paper had to pay people to compare photographs (section 5).
-# Here the judge of notebook 01 reads off every picture whether its caption came true.
+# What does guidance cost? The paper had to pay people to compare photographs (section 5). Here the judge of notebook 01
+# reads off every picture whether its caption came true.
 
 # %%
 import torch
@@ -107,8 +107,8 @@ labels = ["enlarged, no network", *(f"after step {i + 1}" for i in range(len(aft
 light(plots.show([given, *after], labels, columns=3, side=200, seed=seed))
 
 # %% [markdown]
-# **By hand.** All of it is four samplers in a row. Each runs a network that has its conditions closed over. The seeds
-# of the noise are the library's: a hundred apart for each stage, so that caption, seed and stage decide everything.
+# **By hand.** All of it is four samplers in a row, with the seeds of the library: a hundred apart for each stage, so
+# that caption, seed and stage decide everything.
 
 # %%
 from minunclip.diffusion import SAMPLERS, generators, last, noise_stream
@@ -124,8 +124,8 @@ candidates = run(cascade.prior, prior, (n, width), 0, s.prior_steps)
 z_i = best_of(cascade.prior.unwhiten(candidates), z_t, n)
 image = run(cascade.decoder, decoder(z_i, text, s.decoder_guidance), (1, 3, 32, 32), 100, s.decoder_steps).clamp(-1, 1)
 for number, upsampler in enumerate(cascade.upsamplers):
-    shape, smaller = (1, 3, upsampler.config.size, upsampler.config.size), image
-    image = run(upsampler, upsampler.denoiser(smaller), shape, 200 + 100 * number, s.upsampler_steps[number]).clamp(-1, 1)
+    side, enlarge = upsampler.config.size, upsampler.denoiser(image)
+    image = run(upsampler, enlarge, (1, 3, side, side), 200 + 100 * number, s.upsampler_steps[number]).clamp(-1, 1)
 torch.testing.assert_close(image, drawing.image, atol=1e-3, rtol=1e-3)
 print("equal to the library's picture:", tuple(image.shape))
 
@@ -184,13 +184,13 @@ for name, (denoiser, shape, count) in calls.items():
 # the price:
 
 # %%
-price = {side: milliseconds(decoder(z_i, text), (1, 3, side, side)) for side in (32, 64, 128)}
-claims.check(f"A step at 128 pixels costs {price[128] / price[32]:.0f} times as much as one at 32.",
-             price[128] > 8 * price[32])
+for side in (32, 64, 128):
+    price = milliseconds(decoder(z_i, text), (1, 3, side, side))
+    print(f"{side:3} px, {(side // 32) ** 2:2} times the pixels: {price:6.1f} ms a step")
 
 # %% [markdown]
-# Attention compares every place with every other one, so its cost grows with the square of the number of pixels. That
-# is why the many steps are taken where they are cheap. The upsamplers need few steps, and work without attention
+# At 512 pixels there are 256 times as many. And attention compares every place with every other one, so its cost grows
+# with the square of that. So the many steps are taken where they are cheap, and the upsamplers work without attention
 # (section 2.1 of the paper).
 #
 # **What a picture shows is settled while it is small.** If the upsamplers changed what there is, the judge would see
@@ -279,7 +279,8 @@ claims.check(f"A caption's cosine with its own picture is {own:.2f}, with anothe
 factors, originals = (0.1, 0.5, 1, 2, 4), renders(sixty[:2], 32)
 shown = [decode(cascade, factor * true_z[:2], None, seed) for factor in factors]
 two_rows = [one for i in range(2) for one in (originals[i], *(each[i] for each in shown))]
-light(plots.show(two_rows, ["the render", *(f"{factor:g} z_i" for factor in factors)] * 2, columns=6, side=96, seed=seed))
+light(plots.show(two_rows, ["the render", *(f"{factor:g} z_i" for factor in factors)] * 2, columns=6, side=96,
+                 seed=seed))
 
 # %%
 right = {factor: same_facts([item.scene for item in sixty[:20]], judge.read(
@@ -338,8 +339,7 @@ from minunclip.evaluation import Bench
 from minunclip.experiments import QUICK, Study, all_true
 
 study = Study(Bench(cascade, judge, sixty, seed), replace(QUICK, singles=60))
-of_pictures, of_captions = embeddings(cascade.clip, Scenes("train", seed=5), 500)
-gap = gap_between(of_pictures, of_captions.embed)
+gap = gap_between(*embeddings(cascade.clip, Scenes("train", seed=5), 500))
 codes = {"the caption alone": None, "z_t as z_i": as_z_i,
          "z_t, moved": scaled_like(F.normalize(z_texts, dim=1) + gap, true_z), "the prior": study.embed(said)}
 drawn = {name: torch.cat(list(study.pictures(said, z, name))) for name, z in codes.items()}
@@ -418,9 +418,8 @@ for name in ("the caption alone", "z_t as z_i", "z_t, moved"):
 
 # %% [markdown]
 # **Another measure.** The judge's facts are not all that there is to a picture. The paper compares *sets* of pictures,
-# with the FID. Each picture is described by a list of features. A normal distribution is fitted to the features of the
-# drawn set, another one to those of true pictures, and the distance of the two is measured. For one feature (Fréchet,
-# 1957):
+# with the FID. Each picture is described by a list of features. One normal distribution is fitted to the features of
+# the drawn set and one to those of true pictures. For one feature, their distance is (Fréchet, 1957):
 #
 # $$d = (\mu_1 - \mu_2)^2 + (\sigma_1 - \sigma_2)^2$$
 
@@ -547,7 +546,7 @@ z_free, strips = study.embed(free), []
 for w in scales:
     at = replace(cascade.settings, decoder_guidance=w)
     strips += [decode(cascade, z_free, free, seed, settings=at), decode(cascade, None, free, seed, settings=at)]
-below = [f"{kind}, w = {w}" for w in scales for kind in ("stack", "caption") for _ in range(4)]
+below = [f"{kind}, {w}" for w in scales for kind in ("stack", "caption") for _ in range(4)]
 light(plots.show(torch.cat(strips), below, columns=8, side=96, seed=seed))
 
 # %%
@@ -557,8 +556,8 @@ claims.check(f"At w = 16 {limit[-1, 0]:.0%} of the colours of the full stack are
              limit[-1, 0] > 1.5 * limit[0, 0])  # drawn
 
 # %% [markdown]
-# Guidance too high *saturates*: estimates are pushed beyond what a picture can be, and cut off. That is far outside of
-# what the paper tried, and outside of what one should use.
+# Guidance too high *saturates*: estimates are pushed beyond what a picture can be, and cut off. The full stack breaks
+# first. Its condition says more than a caption, so the difference that $w$ multiplies is larger.
 #
 # With the caption alone, guidance sharpens the decoder's choice *among everything that the caption allows*, so the
 # typical wins. With $z_i$ the choice of background and style has been made already, by the prior, which is not guided
@@ -582,8 +581,8 @@ plots.curves(lines | {"a perfect model": ([most["fidelity"]], [most["diversity"]
              f"diversity (guidance {weights[0]} to {weights[-1]})")
 
 # %% [markdown]
-# Each line runs along the guidance. The best place is at the top right: to the right is what we pay guidance for, down
-# is what it costs.
+# Each line runs along the guidance. The best place is at the top right: to the right is what guidance is for, down is
+# what it costs.
 
 # %%
 lost = {model: 1 - line[-1] / line[0] for model, line in diversities.items()}
@@ -711,8 +710,8 @@ claims.check(f"Guiding the prior from {weak['guidance']} to {strong['guidance']}
 experiments.beside_the_paper("5.5")
 
 # %% [markdown]
-# Guiding the prior makes its $z_i$ more typical of the caption. And it is the prior that decides about everything which
-# the caption leaves open. So variety is lost at its source.
+# Guiding the prior makes its $z_i$ more typical of the caption. It decides about everything that the caption leaves
+# open, so variety is lost at its source.
 #
 # ### Exercise 6: Design an experiment · ●●○ medium · 15 minutes
 #
