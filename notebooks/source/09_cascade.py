@@ -66,6 +66,7 @@ for side, images in drawing.images.items():
 # $z_i$ that went on in the end.
 
 # %%
+from minunclip.evaluation import Judge, renders, same_facts, sharpness
 from minunclip.manipulations import decode, draw, fresh
 
 steps, z_t = drawing.steps["prior"], text.embed
@@ -82,10 +83,13 @@ plots.show(in_mind, told, columns=7, side=96, title="what the prior has in mind"
 claims.check(f"The first estimate has a cosine of {on_the_way[0]:.2f} with the final $z_i$, the middle one "
              f"{on_the_way[3]:.2f}, the last {on_the_way[-1]:.2f}.",
              on_the_way[0] < on_the_way[3] - 0.02 and on_the_way[-1] > 0.99)
+sharp = [sharpness(one[None]) for one in in_mind]
+claims.check(f"The drawing from the first estimate is no blur: its neighbouring pixels differ by {sharp[0]:.2f}, "
+             f"those of the last drawing by {sharp[-1]:.2f}.", sharp[0] > 0.7 * sharp[-1])  # drawn
 
 # %% [markdown]
-# The first estimate is made from pure noise and the caption: it is the mean of all $z_i$ that would fit. Even so, it is
-# no blur when drawn. The decoder makes up its mind about whatever the mean leaves open. Section 2 comes back to this.
+# The first estimate is made from pure noise and the caption: it is the mean of all $z_i$ that would fit. The decoder
+# chooses by itself what the mean leaves open. Section 2 comes back to this.
 #
 # **The decoder's steps**, above the sample and below the estimate:
 
@@ -133,8 +137,6 @@ print("equal to the library's picture:", tuple(image.shape))
 # Did the caption come true? The judge reads the facts off the small picture:
 
 # %%
-from minunclip.evaluation import Judge, renders, same_facts
-
 judge = Judge.from_pretrained("scenes")
 scene = judge.read(drawing.images[32])[0]
 print(*scene.things, scene.layout, scene.background, scene.style, sep="\n")
@@ -228,8 +230,8 @@ claims.check(f"{stars} of 40 drawings from the mean $z_i$ show a big red star, w
              stars >= 30 and len(settings) > 2)  # drawn
 
 # %% [markdown]
-# A mean of pixels has to be everywhere at once. In CLIP's space directions mean facts, so a mean of points there still
-# says something, and the decoder is free in the rest.
+# A mean of pixels shows a little of everything. In CLIP's space directions mean facts, so a mean of points there still
+# says what all have in common, and the decoder is free in the rest.
 #
 # Written down, with $y$ the caption and $x$ the picture (section 2 of the paper):
 #
@@ -602,8 +604,6 @@ experiments.beside_the_paper("5.3")
 # read off the diversity there. In the paper's Figure 10, GLIDE, a decoder with the caption alone, needs a guidance of
 # 2.0 to be as good as unCLIP, and is then less varied.
 #
-# ### Exercise 5: Find the bug · ●●● hard · 10 minutes
-#
 # Somebody reads the diversity off a line with one call. The points are those of a model whose fidelity rises with
 # guidance, and falls again when there is too much of it:
 
@@ -616,9 +616,12 @@ for level in (0.60, 0.65, 0.70, 0.75, 0.80):
     print(f"fidelity {level:.2f}: diversity {by_interpolation(level, rises_and_falls, falls):.1f}")
 
 # %% [markdown]
-# Up to 0.70 that is right. At 0.75 the line has a diversity of 7, and at 0.80 of 6, and the call says 3. What is wrong?
-# Write it as it should be: find where the line *first* comes up to the level, going straight from point to
-# point, and return the diversity there. A line may begin above the level; then return its first diversity. You may
+# Up to 0.70 that is right. At 0.75 the line has a diversity of 7, and at 0.80 of 6, and the call says 3.
+#
+# ### Exercise 5: Find the bug · ●●● hard · 10 minutes
+#
+# What is wrong? Write it as it should be: find where the line *first* comes up to the level, going straight from point
+# to point, and return the diversity there. A line may begin above the level; then return its first diversity. You may
 # rely on it that some point reaches the level.
 
 # %% tags=["exercise"]

@@ -479,9 +479,9 @@ claims.check(f"Along the 104 narrow axes a change in words goes {by_words_there:
              f"{in_truth:.2f}.", in_truth < by_words_there < 1)
 
 # %% [markdown]
-# Captions do stray on the narrow axes, but less than one spread, and the decoder forgives that. Nothing in CLIP's usual
-# loss forbids them to stray farther: it knows only products $z_i \cdot z_t$. It is the noise in training that tells
-# CLIP to say nothing in a whisper.
+# Along the narrow axes captions differ more than pictures do, but by less than one spread. So the turned $z_i$ is still
+# one that a picture could have. CLIP's usual loss would allow much more, because it knows only products
+# $z_i \cdot z_t$. The noise in training keeps CLIP from it: what is smaller than the noise cannot help its loss.
 #
 # With a kernel, say what you want; leave *from* empty for the zero vector.
 
@@ -503,8 +503,6 @@ claims.check(f"{needed} of {len(pca.basis)} components hold 99% of the variance.
 # In the paper's CLIP 319 of 1024 components are enough (section 2.2). There the autoregressive prior lives on it; see
 # notebook 06.
 #
-# ### Exercise 5: Find the bug · ●●○ medium · 7 minutes
-#
 # Somebody keeps the first `k` components of each row of `z_i` (B, D). `mean` (D,) is the middle of the cloud, `basis`
 # (D, D) has an axis in each row, the longest first. With all components $z_i$ comes back exactly, so it seemed right:
 
@@ -521,7 +519,11 @@ for k in (0, 4, 8, 24, 128):
 
 # %% [markdown]
 # A whole $z_i$ is about as long as in the last line. With few components the result is much too short: no decoder has
-# seen such a $z_i$. Without any component, what *should* be left? Write it as it should be.
+# seen such a $z_i$.
+#
+# ### Exercise 5: Find the bug · ●●○ medium · 7 minutes
+#
+# What is wrong? Without any component, what *should* be left? Write it as it should be.
 
 # %% tags=["exercise"]
 def keep_components(z_i: torch.Tensor, mean: torch.Tensor, basis: torch.Tensor, k: int) -> torch.Tensor:
@@ -643,8 +645,8 @@ light(plots.show(sheet_6, ["seen" if k == 0 else "from its z_i" for _ in range(5
 read_word, read_sticker = judge.read(witness[3:6]), judge.read(witness[9:])
 green = sum(any(thing.colour == "green" for thing in scene.things) for scene in read_word)
 pairs_seen = sum(len(scene.things) == 2 for scene in read_sticker)
-claims.check(f"From the $z_i$ of the circle with the word on it, {green} of 3 drawings show something green, though CLIP "
-             f"bets nothing on the circle. With a sticker, {pairs_seen} of 6 show two things.",
+claims.check(f"From the $z_i$ of the circle with the word on it, {green} of 3 drawings show something green, though "
+             f"CLIP bets nothing on the circle. With a sticker, {pairs_seen} of 6 show two things.",
              green >= 2 and pairs_seen >= 4)  # drawn
 
 # %% [markdown]
