@@ -44,6 +44,8 @@ def test_a_number_is_found_by_its_row():
     assert at(results, "part", "title", "x", decoder_sees="z_t", guidance=2) == 7
     with pytest.raises(KeyError, match="no row with"):
         at(results, "part", "title", "x", guidance=3)
+    results["part"]["title"] = [{"z_i": "none", "x": 3}, {"z_i": "of the prior", "x": 4}]       # its own underscore
+    assert at(results, "part", "title", "x", z_i="of the prior") == 4
 
 
 def test_every_sign_finds_its_numbers_in_what_is_shipped():

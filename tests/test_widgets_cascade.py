@@ -91,6 +91,35 @@ def test_a_setting_without_a_number_has_no_dot():
     assert dots(Chart(unknown).marked(1, 1)) is None
 
 
+def stored():
+    """Knobs as the paper suite leaves them: one line of the decoder's, and the prior's at a guidance of 3."""
+    line = [{"model": "full stack", "guidance": w, "fidelity": f, "diversity": d}
+            for w, f, d in ((1, 0.5, 9.0), (3, 0.7, 8.0), (8, 0.6, 7.0))]  # fmt: skip
+    other = [{"model": "caption alone", "guidance": 1, "fidelity": 0.1, "diversity": 1.0}]
+    points = [{"guidance": p, "fidelity": f, "diversity": d} for p, f, d in ((1, 0.7, 8.0), (2, 0.8, 5.0))]
+    return Knobs.measured(other + line, points, 3.0)
+
+
+def test_what_the_suite_measured_is_a_line_and_points():
+    knobs = stored()
+    assert (knobs.prior, knobs.decoder) == ((1, 2), (1, 3, 8))
+    np.testing.assert_equal(knobs.fidelity, [[0.5, 0.7, 0.6], [np.nan, 0.8, np.nan]])
+    np.testing.assert_equal(knobs.diversity, [[9, 8, 7], [np.nan, 5, np.nan]])
+    assert knobs.at(1, 2) == pytest.approx((0.6, 8.5)) and knobs.at(2, 3) == (0.8, 5)
+    assert knobs.at(1.5, 3) == pytest.approx((0.75, 6.5)) and np.isnan(knobs.at(2, 1)).all()
+    assert np.isnan(knobs.at(1.5, 1)).all() and np.isnan(knobs.at(2, 2)).all()
+    chart = Chart(knobs)
+    assert dots(chart.marked(2, 3))[1] > dots(chart.marked(1, 3))[1] and dots(chart.marked(2, 1)) is None
+
+
+def test_pages_may_be_fewer_than_what_was_measured(judge):
+    pictures = {(p, w): normal(4, 3, 32, 32, seed=p + w).clamp(-1, 1) for p in (1, 2) for w in (1, 8)}
+    box = knobs_grid(stored(), judge, ITEM, pictures)
+    pages = [[html.value for html in inner.children] for inner in box.children[2].children]
+    assert [len(row) for row in pages] == [2, 2]
+    assert "fidelity of 0.60 and a diversity of 7.0" in pages[0][1] and "Over all measured" not in pages[1][0]
+
+
 def test_the_grid_has_a_page_for_every_setting(judge):
     pictures = {(p, g): normal(4, 3, 32, 32, seed=10 * p + g).clamp(-1, 1) for p in KNOBS.prior for g in KNOBS.decoder}
     box = knobs_grid(KNOBS, judge, ITEM, pictures)

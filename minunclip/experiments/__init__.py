@@ -8,6 +8,7 @@ from .guidance import equal_fidelity, possible
 from .report import figure, table
 from .runner import table_of
 from .scorecard import PARTS_OF_THE_CARD, Rows
+from .stored import beside_the_paper, number, rows, signs_table
 from .study import FULL, QUICK, Study, all_true
 from .suite import PARTS, measure
 from .text_diffs import edit_of
@@ -15,6 +16,7 @@ from .two_priors import with_ar_prior
 from .typographic_attack import write
 
 __all__ = [
-    "FULL", "PARTS", "PARTS_OF_THE_CARD", "QUICK", "Rows", "Study", "all_true", "edit_of", "equal_fidelity", "figure",
-    "measure", "pair_of", "possible", "table", "table_of", "with_ar_prior", "write",
+    "FULL", "PARTS", "PARTS_OF_THE_CARD", "QUICK", "Rows", "Study", "all_true", "beside_the_paper", "edit_of",
+    "equal_fidelity", "figure", "measure", "number", "pair_of", "possible", "rows", "signs_table", "table", "table_of",
+    "with_ar_prior", "write",
 ]  # fmt: skip

@@ -51,12 +51,11 @@ def measured(finding: Sign, results: Results) -> bool:
 
 def at(results: Results, part: str, title: str, column: str, **where) -> float:
     """A number in the row of a table in which the other columns are as given, spaces written as underscores."""
-    named = {name.replace("_", " "): value for name, value in where.items()}
     for row in results[part][title]:
-        if all(row[name] == value for name, value in named.items()):
+        if all(row[name if name in row else name.replace("_", " ")] == value for name, value in where.items()):
             cell = row[column]
             return cell["value"] if isinstance(cell, dict) else cell
-    raise KeyError(f"{part}, {title}: no row with {named}")
+    raise KeyError(f"{part}, {title}: no row with {where}")
 
 
 def equal(column: str) -> Callable[[Results], tuple[float, float]]:
@@ -133,6 +132,6 @@ SIGNS = (
          "the gap between z_t and z_i is wide along axes on which pictures hardly differ"),
     Sign("colours are mixed up from z_i more than by a decoder that reads the caption", "7, fig. 15", "more", bound,
          "this CLIP was trained with captions in which colours are exchanged, and that one was not"),
-    Sign("a written word makes CLIP say the word", "3.4, fig. 6", "more", attacked,
+    Sign("a written word makes CLIP say the word", "4, fig. 6", "more", attacked,
          "this CLIP has never seen a letter"),
 )  # fmt: skip

@@ -69,15 +69,38 @@ class Knobs:
     fidelity: np.ndarray                    # (P, G), 0 to 1
     diversity: np.ndarray                   # (P, G), effective numbers of scenes
 
+    @classmethod
+    def measured(cls, by_decoder: list[dict], by_prior: list[dict], decoder: float) -> Knobs:
+        """What the paper suite found: NaN but for the unguided prior and for this guidance of the decoder.
+
+        by_decoder: the rows of "guidance of the decoder"; by_prior: those of "guidance of the prior"
+        """
+        line = {row["guidance"]: row for row in by_decoder if row["model"] == "full stack"}
+        found = {(1, w): row for w, row in line.items()} | {(row["guidance"], decoder): row for row in by_prior}
+        priors = tuple(row["guidance"] for row in by_prior)
+        tables = [np.array([[found.get((p, w), {}).get(column, np.nan) for w in line] for p in priors], dtype=float)
+                  for column in ("fidelity", "diversity")]  # fmt: skip
+        return cls(priors, tuple(line), *tables)
+
     def at(self, prior: float, decoder: float) -> tuple[float, float]:
-        """(fidelity, diversity) of any setting, interpolated linearly between the measured ones."""
+        """(fidelity, diversity) of any setting, interpolated linearly between the measured ones; NaN beside a NaN."""
         tables = (self.fidelity, self.diversity)
-        rows = [[np.interp(decoder, self.decoder, row) for row in table] for table in tables]
-        return tuple(float(np.interp(prior, self.prior, row)) for row in rows)
+        rows = [[between(decoder, self.decoder, row) for row in table] for table in tables]
+        return tuple(between(prior, self.prior, row) for row in rows)
+
+
+def between(place: float, places: tuple[float, ...], values: list[float]) -> float:
+    """The value at a place, straight between its two neighbours."""
+    if place in places:                                                 # np.interp would look at a neighbour as well
+        return float(values[places.index(place)])
+    return float(np.interp(place, places, values))
 
 
 class Chart:
-    """Diversity against fidelity: a line for each guidance of the prior, along the guidance of the decoder."""
+    """Diversity against fidelity: a line for each guidance of the prior, along the guidance of the decoder.
+
+    What was not measured has no point.
+    """
 
     def __init__(self, knobs: Knobs):
         from matplotlib.figure import Figure
@@ -114,21 +137,24 @@ def knobs_page(chart: Chart, judge: Judge, item: Item, images: Tensor, *, prior:
     sheet = Image.new("RGB", (left.width + right.width, max(left.height, right.height)), "white")
     sheet.paste(left, (0, 0))
     sheet.paste(right, (left.width, 0))
-    alt = (f"Guidance of the prior {prior:g}, of the decoder {decoder:g}. {title}. Over all measured captions a "
-           f"fidelity of {fidelity:.2f} and a diversity of {diversity:.1f}.")  # fmt: skip
+    alt = f"Guidance of the prior {prior:g}, of the decoder {decoder:g}. {title}."
+    if np.isfinite(fidelity + diversity):
+        alt += f" Over all measured captions a fidelity of {fidelity:.2f} and a diversity of {diversity:.1f}."
     return light(Picture(sheet, alt, density=DENSITY))
 
 
 def knobs_grid(
     knobs: Knobs, judge: Judge, item: Item, pictures: dict[tuple[float, float], Tensor], *, still: int = 3
 ) -> StillBox:
-    """`knobs_page` for every measured setting, chosen with two sliders. The links run in the browser.
+    """`knobs_page` for every setting that was drawn, chosen with two sliders. The links run in the browser.
 
-    pictures: {(prior, decoder): (B, 3, s, s) in -1 to 1}. still: how many pages viewers without widgets see
+    pictures: {(prior, decoder): (B, 3, s, s) in -1 to 1}, of the same guidances of the decoder for each of the prior.
+    still: how many pages viewers without widgets see
     """
-    chart = Chart(knobs)
-    pages = {f"{p:g}": {f"{g:g}": knobs_page(chart, judge, item, pictures[p, g], prior=p, decoder=g)
-                        for g in knobs.decoder} for p in knobs.prior}  # fmt: skip
+    chart, pages = Chart(knobs), {}
+    for (p, g), images in pictures.items():
+        page = knobs_page(chart, judge, item, images, prior=p, decoder=g)
+        pages.setdefault(f"{p:g}", {})[f"{g:g}"] = page
     flat = [page for row in pages.values() for page in row.values()]
     chosen = np.linspace(0, len(flat) - 1, min(still, len(flat))).round().astype(int)
     return crossed(pages, ("prior", "decoder"), light(stacked([flat[i] for i in chosen])))
