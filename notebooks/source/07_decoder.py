@@ -510,8 +510,6 @@ for name, tensor in zip(("added", "context"), two_ways(text), strict=True):
     print(name, tuple(tensor.shape))
 
 # %% [markdown]
-# ### Exercise 6: Find the bug · ●●○ medium · 6 minutes
-#
 # The context needs a mask, too. Somebody wrote the function below. Nothing crashes, and all shapes are right. One
 # caption alone is answered correctly. Then three captions are drawn in one batch:
 
@@ -536,6 +534,8 @@ claims.check(f"Alone all three are right. In one batch the longest is, and the e
              f"{together[0]:.3f} a number.", max(one_by_one + together[2:]) < 1e-4 < together[0] / 10)
 
 # %% [markdown]
+# ### Exercise 6: Find the bug · ●●○ medium · 6 minutes
+#
 # Why do the others of a batch matter? Write the mask right. `mask` is (B, L), True where a caption has a token; there
 # are `extra` tokens of $z_i$.
 
