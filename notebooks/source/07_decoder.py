@@ -31,12 +31,14 @@ def sample(denoiser, count, seed=0):
     return last(ddim(cascade.decoder.diffusion, denoiser, noise, 15)).clamp(-1, 1)
 
 def four_of_each():
-    return sample(cascade.decoder_denoiser(z_i.repeat_interleave(4, dim=0), silence.repeat(8), 2), 8)
+    each = z_i.repeat_interleave(4, dim=0)
+    return sample(cascade.decoder_denoiser(each, silence.repeat(8), 2), 8)
 
 opening = four_of_each()
-below = [["the picture"] + [f"from z_i, seed {seed + i}" for i in range(4)] for seed in (0, 4)]
-plots.show([renders[0], *opening[:4], renders[1], *opening[4:]], sum(below, []), columns=5,
-           side=120, title="no caption, guidance 2")
+seeds = [f"from z_i, seed {seed}" for seed in range(8)]
+plots.show([renders[0], *opening[:4], renders[1], *opening[4:]],
+           ["the picture", *seeds[:4], "the picture", *seeds[4:]], columns=5, side=120,
+           title="no caption, guidance 2")
 
 # %% [markdown]
 # Left: two pictures. Right of each: four drawings, made from nothing but its $z_i$ and noise. What is the same in all
@@ -96,9 +98,9 @@ def weights(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 with torch.device("meta"):                        # sizes only, no memory
-    released = Decoder(DecoderConfig())           # the defaults are those of Karlo, a released unCLIP
+    released = weights(Decoder(DecoderConfig()))  # the defaults: Karlo, a released unCLIP
 whole, in_unet = weights(cascade.decoder), weights(cascade.decoder.unet)
-print(f"ours {whole / 1e6:.1f} million weights, Karlo's {weights(released) / 1e6:.0f} million")
+print(f"ours {whole / 1e6:.1f} million weights, Karlo's {released / 1e6:.0f} million")
 claims.check(f"{in_unet / whole:.0%} of our decoder's weights are those of the U-Net.",
              in_unet > 0.9 * whole)
 
@@ -175,15 +177,13 @@ from minunclip.networks import ResBlock, UNet, UNetConfig, timestep_embedding
 first_block, times = cascade.decoder.unet.down[0].blocks[0], torch.arange(0, 1000, 50)
 time_embedding = cascade.decoder.unet.time(timestep_embedding(times, 64))     # (times, 256)
 time_embedding = time_embedding + cascade.decoder.condition(z_i[1:], silence).added
-channel_scales = first_block.time(F.silu(time_embedding)).chunk(2, dim=1)[0]  # (times, channels)
+channel_scales = first_block.time(F.silu(time_embedding)).chunk(2, dim=1)[0]
 widest = channel_scales.std(dim=0).topk(4).indices.tolist()
-plots.curves({f"channel {n}": (times.tolist(), channel_scales[:, n].tolist()) for n in widest},
-             "t", "scale s")
-
-# %%
 moves = channel_scales.amax(dim=0) - channel_scales.amin(dim=0)
 claims.check(f"Over the timesteps the scale of a channel moves by {moves.median():.2f} in the "
              f"median, and by up to {moves.max():.2f}.", moves.max() > 0.3)  # drawn
+lines = {f"channel {n}": (times.tolist(), channel_scales[:, n].tolist()) for n in widest}
+plots.curves(lines, "t", "scale s")
 
 # %% [markdown]
 # ### Exercise 2: FiLM · ●○○ easy · 4 minutes
@@ -214,6 +214,17 @@ film = checks.mine(film)
 #
 # </details>
 #
+# The two together, in the finished block. (Its GroupNorm also has a learned weight and bias for each channel.)
+
+# %%
+norm, h = first_block.norm2, torch.randn(len(times), 64, 4, 4, generator=rng)
+its_time = first_block.time(F.silu(time_embedding))
+normed = group_norm(h, 32) * norm.weight.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)
+scale, shift = its_time[:, :, None, None].chunk(2, dim=1)
+torch.testing.assert_close(film(normed, its_time), norm(h) * (1 + scale) + shift, atol=1e-3, rtol=1e-3)
+print("equal:", tuple(h.shape))
+
+# %% [markdown]
 # ### Exercise 3: A ResBlock of your own · ●●○ medium · 10 minutes
 #
 # Now the whole block, as in the drawing. Your class inherits our layers, so `self.norm1`, `self.conv1`, `self.time`,
@@ -258,10 +269,12 @@ MyResBlock = checks.mine(MyResBlock)
 # given, and so does a new stack of a hundred:
 
 # %% tags=["nbval-check-output"]
-small = UNetConfig(channels=8, mults=(1, 2), blocks=1, attention=(), context_width=None, groups=4)
-state, its_time = torch.randn(2, 8, 6, 6, generator=rng), torch.randn(2, 32, generator=rng)
+small = UNetConfig(channels=8, mults=(1, 2), blocks=1, attention=(), context_width=None,
+                   groups=4)
+state, at_time = torch.randn(2, 8, 6, 6, generator=rng), torch.randn(2, 32, generator=rng)
 new_block = ResBlock(small, 8, 8)
-print("a new block changes its state by", (new_block(state, its_time) - state).abs().max().item())
+change = (new_block(state, at_time) - state).abs().max().item()
+print("a new block changes its state by", change)
 
 # %% [markdown]
 # ## 3. The U-Net
@@ -279,8 +292,9 @@ def reach(*layers):
 conv = torch.nn.Conv2d(1, 1, 3, padding=1, bias=False)
 conv.weight.fill_(1.0)
 half, double = torch.nn.AvgPool2d(2), torch.nn.Upsample(scale_factor=2)
-print("4 convolutions:            ", reach(conv, conv, conv, conv), "columns")
-print("2 of them at a quarter size:", reach(conv, half, half, conv, conv, double, double, conv), "columns")
+plain_reach = reach(conv, conv, conv, conv)
+small_reach = reach(conv, half, half, conv, conv, double, double, conv)
+print(f"4 convolutions: {plain_reach} columns; 2 of them at a quarter size: {small_reach}")
 
 # %% [markdown]
 # Knowledge gets further in a small picture, and convolutions cost less there. But a small picture has no fine detail.
@@ -354,7 +368,7 @@ claims.check(f"Made of {'your' if yours else 'our'} blocks, it draws the picture
 def cut_skips(unet):
     state, hooks = unet.middle.blocks[1].conv2.out_channels, []
     for block in (block for level in unet.up for block in level.blocks):
-        def cut(block, args, state=state):        # args: the state with the skip behind it, and emb
+        def cut(block, args, state=state):        # args: the state and the skip behind it; emb
             return torch.cat([args[0][:, :state], 0 * args[0][:, state:]], dim=1), args[1]
         hooks.append(block.register_forward_pre_hook(cut))
         state = block.conv2.out_channels
@@ -374,8 +388,8 @@ hooks = cut_skips(cascade.decoder.unet)
 skips["estimate, no skips"], skips["drawn, no skips"] = estimate_and_drawing()
 for hook in hooks:
     hook.remove()
-plots.show([images[i] for i in range(2) for images in skips.values()], [*skips] * 2, columns=5,
-           side=120)
+both_rows = [images[i] for i in range(2) for images in skips.values()]
+plots.show(both_rows, [*skips] * 2, columns=5, side=120)
 
 # %%
 from minunclip.evaluation import psnr
@@ -413,7 +427,8 @@ for patch in (1, 2, 4):
     print(f"patches of {patch} x {patch}: {work[patch]:6.0f} million multiplications")
 
 # %%
-claims.check(f"Patches of 2 x 2 save {1 - work[2] / work[1]:.0%} of the work.", work[2] < 0.35 * work[1])
+claims.check(f"Patches of 2 x 2 save {1 - work[2] / work[1]:.0%} of the work.",
+             work[2] < 0.35 * work[1])
 
 # %% [markdown]
 # Patches are also a reason why ours predicts $x_0$. A patch of noise is any 12 numbers, which a narrow network would
@@ -476,7 +491,8 @@ torch.manual_seed(0)
 attended = UNet(replace(small, attention=(0,), head_width=8, context_width=6))
 attention = attended.down[0].attentions[0]
 attention.out.weight.normal_()                    # it starts at zero, too
-tokens, real = torch.randn(2, 5, 6, generator=rng), torch.tensor([[True] * 5, [True] * 2 + [False] * 3])
+tokens = torch.randn(2, 5, 6, generator=rng)
+real = torch.tensor([[True] * 5, [True, True, False, False, False]])
 positions = rearrange(attention.norm(state), "b c h w -> b (h w) c")
 heard = joint_attention(
     attention.q(positions), attention.k(positions), attention.v(positions),
@@ -501,10 +517,11 @@ draw.two_ways()
 decoder = cascade.decoder
 
 def two_ways(said):
-    """What the z_i of the moon and captions add to the time embedding, and their context."""
+    """What z_i and captions add to the time embedding, and the context that they make."""
     added = decoder.z_to_time(z_i[1:]) + decoder.text_to_time(said.embed)
-    four = rearrange(decoder.z_to_tokens(z_i[1:]), "b (d k) -> b k d", k=4).expand(len(said), -1, -1)
-    return added, torch.cat([four, decoder.text_norm(decoder.text_to_tokens(said.tokens))], dim=1)
+    four = rearrange(decoder.z_to_tokens(z_i[1:]), "b (d k) -> b k d", k=4)
+    words = decoder.text_norm(decoder.text_to_tokens(said.tokens))
+    return added, torch.cat([four.expand(len(said), -1, -1), words], dim=1)
 
 for name, tensor in zip(("added", "context"), two_ways(text), strict=True):
     print(name, tuple(tensor.shape))
@@ -518,7 +535,7 @@ def somebodys_mask(mask, extra):                  # (B, L) of the captions -> (B
     return F.pad(mask, (0, extra), value=True)
 
 def wrong_by(captions):
-    said, n = cascade.encode_text(captions), len(captions)
+    said, n = cascade.clip.encode_text(captions), len(captions)
     noisy, at = x_700.expand(n, -1, -1, -1), t_700.expand(n)
     answer = decoder.unet(noisy, at, *two_ways(said), mask=somebodys_mask(said.mask, 4))
     true = decoder(noisy, at, z_i[1:].expand(n, -1), said)
@@ -530,8 +547,9 @@ for caption, *wrong in zip(captions, one_by_one, together, strict=True):
     print(f"wrong by {wrong[0]:.4f} alone, {wrong[1]:.4f} in the batch: {caption!r}")
 
 # %%
-claims.check(f"Alone all three are right. In one batch the longest is, and the empty one is wrong by "
-             f"{together[0]:.3f} a number.", max(one_by_one + together[2:]) < 1e-4 < together[0] / 10)
+claims.check("Alone all three are right. In one batch only the longest is; the empty one is wrong "
+             f"by {together[0]:.3f} a number.",
+             max(one_by_one + together[2:]) < 1e-4 < together[0] / 10)
 
 # %% [markdown]
 # ### Exercise 6: Find the bug · ●●○ medium · 6 minutes
@@ -567,7 +585,8 @@ context_mask = checks.mine(context_mask)
 
 # %%
 by_hand = decoder.unet(x_700, t_700, *two_ways(text), mask=context_mask(text.mask, 4))
-torch.testing.assert_close(decoder(x_700, t_700, z_i[1:], text), by_hand, atol=1e-4, rtol=1e-4)
+theirs = decoder(x_700, t_700, z_i[1:], text)
+torch.testing.assert_close(theirs, by_hand, atol=1e-4, rtol=1e-4)
 print("equal")
 
 # %% [markdown]
@@ -582,13 +601,13 @@ from minunclip.training import embeddings
 
 many = embeddings(cascade.clip, Scenes("train", seed=3), 1000)[0]
 axes, floor = many.std(dim=0), (cascade.clip.config.noise * many.norm(dim=1).mean()).item()
-plots.curves({"z_i": (range(1, 129), axes.tolist()), "the noise": ((1, 128), (floor, floor))},
-             "axis", "standard deviation", log_x=True)
+lines = {"z_i": (range(1, 129), axes.tolist()), "the noise": ((1, 128), (floor, floor))}
+plots.curves(lines, "axis", "standard deviation", log_x=True)
 
 # %%
-above, ten = int((axes > floor).sum()), (axes[:10].square().sum() / axes.square().sum()).item()
-claims.check(f"{above} of the 128 axes are wider than the noise. The first ten have {ten:.0%} of "
-             "the variance.", above < 100 and ten > 0.5)
+above, held = int((axes > floor).sum()), axes.square().cumsum(dim=0) / axes.square().sum()
+claims.check(f"{above} of the 128 axes are wider than the noise. The first ten have {held[9]:.0%} "
+             "of the variance.", above < 100 and held[9] > 0.5)
 
 # %% [markdown]
 # So the layer is given $(z - \text{mean}) / \text{std}$, axis by axis, where the noise counts as part of the deviation:
@@ -632,7 +651,8 @@ torch.manual_seed(0)
 mean, std = centre_and_spread(many, cascade.clip.config.noise)
 layer = torch.nn.Linear(128, 4)
 weight, bias = fold_whitening(layer.weight, layer.bias, mean, std)
-torch.testing.assert_close(F.linear(many, weight, bias), layer((many - mean) / std), atol=1e-4, rtol=1e-4)
+whitened = layer((many - mean) / std)
+torch.testing.assert_close(F.linear(many, weight, bias), whitened, atol=1e-4, rtol=1e-4)
 print("equal: folded, and whitened by hand")
 
 # %% [markdown]
@@ -740,15 +760,17 @@ from minunclip.evaluation import Judge
 judge = Judge.from_pretrained("scenes")
 
 def right_things(images, scenes):
-    """The share of drawings whose thing has the kind, the colour and the size of the scene's."""
+    """The share of drawings whose thing has the kind, the colour and the size it should."""
     pairs = zip(judge.read(images), scenes, strict=True)
     return sum(one.things == scene.things for one, scene in pairs) / len(images)
 
 halves = drawn_by(trainer.ema, unseen_z[::2])
-early, late = right_things(strip["step 50"], unseen_scenes[::8]), right_things(halves, unseen_scenes[::2])
-claims.check(f"After {config.steps} steps {late:.0%} of {len(halves)} drawings show the thing of the "
-             "picture whose $z_i$ was given, in its kind, colour and size. After 50 steps it is "
-             f"{early:.0%} of {len(strip['step 50'])}, by chance one in 64.", late > 0.6 > early + 0.2)
+early = right_things(strip["step 50"], unseen_scenes[::8])
+late = right_things(halves, unseen_scenes[::2])
+claims.check(f"After {config.steps} steps {late:.0%} of {len(halves)} drawings show the thing whose "
+             "$z_i$ was given, in its kind, colour and size. After 50 steps it is "
+             f"{early:.0%} of {len(strip['step 50'])}, by chance one in 64.",
+             late > 0.6 > early + 0.2)
 
 # %%
 plots.curves({name: (range(50, 1000, 100), line) for name, line in errors.items()}, "t",
@@ -756,7 +778,7 @@ plots.curves({name: (range(50, 1000, 100), line) for name, line in errors.items(
 
 # %%
 before, after = errors["after 100 steps"], errors[f"after {config.steps} steps"]
-claims.check(f"From step 100 on the error at t = 750 falls from {before[7]:.3f} to {after[7]:.3f}, "
+claims.check(f"After step 100 the error at t = 750 falls from {before[7]:.3f} to {after[7]:.3f}, "
              f"at t = 50 from {before[0]:.4f} to {after[0]:.4f}.",
              before[7] - after[7] > 3 * (before[0] - after[0]))
 
@@ -788,13 +810,15 @@ from minunclip.decoder import Condition
 
 items = (Scenes("test", seed=3)[i] for i in range(1000))
 items = list(islice((item for item in items if item.scene.layout == "alone"), 24))
-truth, originals = [item.scene for item in items], torch.stack([item.image(32) for item in items])
+truth = [item.scene for item in items]
+originals = torch.stack([item.image(32) for item in items])
 z, silent = cascade.clip.encode_image(originals), silence.repeat(24)
 captioned = cascade.encode_text([item.caption for item in items])
 known, unknown = decoder.condition(z, silent), decoder.condition(None, silent)
 
 def drawn_from(condition, seed=0):
-    return sample(lambda x_t, t: decoder(x_t, t, condition=condition), len(condition.added), seed)
+    count = len(condition.added)
+    return sample(lambda x_t, t: decoder(x_t, t, condition=condition), count, seed)
 
 ways = {"z_i both ways": known, "z_i added only": Condition(known.added, unknown.context),
         "z_i as tokens only": Condition(unknown.added, known.context), "nothing": unknown,
@@ -829,19 +853,19 @@ claims.check(f"From the caption alone it is {caption:.0%}: captions leave facts 
 first, other_noise = found["z_i both ways"], drawn_from(known, seed=100)
 
 def alike(one, other):
-    """The correlation of the places of things, as the judge reads them, in two sets of pictures."""
+    """The correlation of the places of things, as the judge reads them."""
     a, b = (judge.places(images)[:, 0] for images in (one, other))
     a, b = a - a.mean(dim=0), b - b.mean(dim=0)
     return F.cosine_similarity(a.flatten(), b.flatten(), dim=0).item()
 
 same_places = {"the same drawing": 1.0, "same z_i, other noise": alike(first, other_noise),
                "the original": alike(first, originals)}
-plots.bars(same_places, "correlation of the places of things with those of the first drawing")
+plots.bars(same_places, "correlation of places with those of the first drawing")
 
 # %%
 kept, copied = same_places["same z_i, other noise"], same_places["the original"]
-claims.check(f"Places correlate by {kept:.2f} with those drawn from the same $z_i$, and by {copied:.2f} "
-             "with those of the originals: most of where a thing stands, the noise decides.",
+claims.check(f"Places correlate by {kept:.2f} with those drawn from the same $z_i$, by {copied:.2f} "
+             "with the originals'. Where a thing stands, mostly the noise decides.",
              max(kept, copied) < 0.7)  # drawn
 seen = [cascade.clip.encode_image(images) for images in (first, other_noise)]
 cosine = F.cosine_similarity(*seen).mean().item()
@@ -856,7 +880,8 @@ claims.check("To CLIP two drawings from one $z_i$ are nearly the same picture: t
 sixteen = drawn_from(decoder.condition(z[:1].repeat(16, 1), silence.repeat(16)))
 spread = sixteen.std(dim=0)
 plots.show([originals[0], *sixteen[:4], sixteen.mean(dim=0), spread / spread.max() * 2 - 1],
-           ["the picture", *["drawn"] * 4, "mean of 16", "spread of 16"], columns=7, side=100, seed=0)
+           ["the picture", *["drawn"] * 4, "mean of 16", "spread of 16"], columns=7, side=100,
+           seed=0)
 
 # %%
 part = (sixteen.var(dim=0).mean() / first.var(dim=0).mean()).item()
@@ -873,7 +898,8 @@ claims.check(f"Drawings from one $z_i$ have {part:.0%} of the variance of drawin
 x_600, t_600 = torch.randn(24, 3, 32, 32, generator=rng), torch.full((24,), 600)
 without_z, with_z = (decoder(x_600, t_600, condition=c)[:, :3] for c in (unknown, known))
 three_times = cascade.decoder_denoiser(z, silent, 3)(x_600, t_600)[:, :3]
-torch.testing.assert_close(three_times, without_z + 3 * (with_z - without_z), atol=1e-3, rtol=1e-3)
+by_hand = without_z + 3 * (with_z - without_z)
+torch.testing.assert_close(three_times, by_hand, atol=1e-3, rtol=1e-3)
 print("equal")
 
 # %%
@@ -883,10 +909,12 @@ def at_the_limit(images):
 scales = (1, 2, 4, 12)
 guided = {w: sample(cascade.decoder_denoiser(z[:16], silent[:16], w), 16) for w in scales}
 facts_right = {w: same_facts(truth[:16], judge.read(images)) for w, images in guided.items()}
-limits, true = {w: at_the_limit(images) for w, images in guided.items()}, at_the_limit(originals)
+limits = {w: at_the_limit(images) for w, images in guided.items()}
+true = at_the_limit(originals)
 lines = {name: (scales, [facts_right[w][fact].value for w in scales])
          for name, fact in (("kind", "kind"), ("all facts", "scene"))}
-lines |= {"at the limit": (scales, [*limits.values()]), "... in originals": ((1, 12), (true, true))}
+lines |= {"at the limit": (scales, [*limits.values()]),
+          "... in originals": ((1, 12), (true, true))}
 plots.curves(lines, "guidance w", "share", log_x=True)
 
 # %%
@@ -902,14 +930,15 @@ claims.check(f"At w = 12 {limits[12]:.0%} of all values lie at -1 or 1, in the o
 # %% tags=["nbval-ignore-output"]
 from minunclip.course.widgets.decoder import DecoderExplorer, decoded_grid
 
-decoded_grid(cascade, renders[0], "from the z_i of the flower", scales=(0, 1, 2, 4, 12), count=4)
+decoded_grid(cascade, renders[0], "from the z_i of the flower", (0, 1, 2, 4, 12), count=4)
 
 # %% [markdown]
 # With a kernel: another picture, another seed, and $z_i$ by one way only.
 
 # %% tags=["nbval-ignore-output"]
-choices = {"a pink flower on a meadow": renders[0], "a moon and a square at night": renders[1]}
-DecoderExplorer(cascade, choices | {f"test: {item.caption}": item.image(32) for item in items[:3]})
+choices = {"a pink flower on a meadow": renders[0], "a moon and a square": renders[1]}
+choices |= {f"test: {item.caption}": item.image(32) for item in items[:3]}
+DecoderExplorer(cascade, choices)
 
 # %% [markdown]
 # **Design an experiment.** Can strong guidance make up for a way of $z_i$ that is missing? Write down what you expect
