@@ -61,37 +61,42 @@ LEARNED_VARIANCE = {
 }  # fmt: skip
 
 
-def strided(beta: Tensor, t: Tensor, t_prev: Tensor, table: Tensor, single: Tensor | None = None) -> tuple:
-    return (1 - table[t_prev]) / (1 - table[t]) * (beta if single is None else single), beta
-
-
 def beta(t: Tensor, t_prev: Tensor, table: Tensor) -> Tensor:
     return 1 - table[t] / table[t_prev]
 
 
+def least(t: Tensor, t_prev: Tensor, table: Tensor, of: Tensor) -> Tensor:
+    """beta_tilde, of this beta."""
+    return (1 - table[t_prev]) / (1 - table[t]) * of
+
+
+def both(t: Tensor, t_prev: Tensor, table: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
+    return least(t, t_prev, table, of), of
+
+
 STRIDE_VARIANCES = {
     "beta is that of a single step, t to t - 1; this one goes from t to t_prev": lambda t, t_prev, alphas_bar:
-        strided(beta(t, t - 1, alphas_bar), t, t_prev, alphas_bar),
+        both(t, t_prev, alphas_bar, beta(t, t - 1, alphas_bar)),
     "beta is right; beta_tilde still takes the beta of a single step": lambda t, t_prev, alphas_bar:
-        strided(beta(t, t_prev, alphas_bar), t, t_prev, alphas_bar, beta(t, t - 1, alphas_bar)),
+        (least(t, t_prev, alphas_bar, beta(t, t - 1, alphas_bar)), beta(t, t_prev, alphas_bar)),
     "beta_tilde is right; beta is still that of a single step": lambda t, t_prev, alphas_bar:
-        (strided(beta(t, t_prev, alphas_bar), t, t_prev, alphas_bar)[0], beta(t, t - 1, alphas_bar)),
+        (least(t, t_prev, alphas_bar, beta(t, t_prev, alphas_bar)), beta(t, t - 1, alphas_bar)),
     "beta comes first here; beta_tilde should": lambda t, t_prev, alphas_bar:
-        strided(beta(t, t_prev, alphas_bar), t, t_prev, alphas_bar)[::-1],
+        both(t, t_prev, alphas_bar, beta(t, t_prev, alphas_bar))[::-1],
     "the ratio is upside down: alpha_bar falls as t grows": lambda t, t_prev, alphas_bar:
-        strided(beta(t_prev, t, alphas_bar), t, t_prev, alphas_bar),
+        both(t, t_prev, alphas_bar, beta(t_prev, t, alphas_bar)),
     "this is alpha of the step; beta is 1 less alpha": lambda t, t_prev, alphas_bar:
-        strided(alphas_bar[t] / alphas_bar[t_prev], t, t_prev, alphas_bar),
+        both(t, t_prev, alphas_bar, alphas_bar[t] / alphas_bar[t_prev]),
     "the fraction of beta_tilde is upside down": lambda t, t_prev, alphas_bar:
-        ((1 - alphas_bar[t]) / (1 - alphas_bar[t_prev]) * beta(t, t_prev, alphas_bar), beta(t, t_prev, alphas_bar)),
+        (least(t_prev, t, alphas_bar, beta(t, t_prev, alphas_bar)), beta(t, t_prev, alphas_bar)),
     "beta_tilde is not multiplied by beta": lambda t, t_prev, alphas_bar:
         ((1 - alphas_bar[t_prev]) / (1 - alphas_bar[t]), beta(t, t_prev, alphas_bar)),
     "above the fraction stands 1 less alpha_bar of t_prev, not alpha_bar itself": lambda t, t_prev, alphas_bar:
         (alphas_bar[t_prev] / (1 - alphas_bar[t]) * beta(t, t_prev, alphas_bar), beta(t, t_prev, alphas_bar)),
     "a single step's beta times the length of the stride is near, but not the same": lambda t, t_prev, alphas_bar:
-        strided((t - t_prev) * beta(t, t - 1, alphas_bar), t, t_prev, alphas_bar),
+        both(t, t_prev, alphas_bar, (t - t_prev) * beta(t, t - 1, alphas_bar)),
     "these are standard deviations; the variances are their squares": lambda t, t_prev, alphas_bar:
-        tuple(each.sqrt() for each in strided(beta(t, t_prev, alphas_bar), t, t_prev, alphas_bar)),
+        tuple(each.sqrt() for each in both(t, t_prev, alphas_bar, beta(t, t_prev, alphas_bar))),
 }  # fmt: skip
 
 MISTAKES = {"bits_lost": BITS_LOST, "learned_variance": LEARNED_VARIANCE, "stride_variances": STRIDE_VARIANCES}
