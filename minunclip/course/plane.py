@@ -1,4 +1,4 @@
-"""A world of points in a plane, where every answer of a diffusion model can be checked: notebooks 03 and 04.
+"""A world of points in a plane, where every answer of a diffusion model can be checked: notebooks 03, 04, 13.
 
 Nine clusters belong to three captions, "blue", "red" and "green": two of each lie far out, and one near the middle,
 where all captions meet. We know the density of the noised points at every timestep, so we know the best answer, too.
@@ -85,6 +85,21 @@ def best_eps(x_t: Tensor, t: Tensor, diffusion: Diffusion) -> Tensor:
         total = log_density(x_t, t, diffusion).flatten(1).logsumexp(dim=1).sum()
         (score,) = torch.autograd.grad(total, x_t)
     return -diffusion.scales(t, x_t)[1] * score
+
+
+def known_x0(x_t: Tensor, t: Tensor, diffusion: Diffusion) -> tuple[Tensor, Tensor]:
+    """What x_t (N, 2) at t (N,) tells of x_0: its mean and the variance of each coordinate, (N, 2) each.
+
+    Of a normal distribution noise leaves a normal one. The nine clusters are mixed as probable as `log_density` says.
+    """
+    signal, sigma = (scale[:, :, None] for scale in diffusion.scales(t, x_t))               # (N, 1, 1)
+    variance = (signal * WIDTHS) ** 2 + sigma**2                                            # (N, 3, 3)
+    away = x_t[:, None, None] - signal[..., None] * CENTRES                                 # (N, 3, 3, 2)
+    means = (CENTRES + (signal * WIDTHS**2 / variance)[..., None] * away).flatten(1, 2)     # (N, 9, 2)
+    left = (WIDTHS**2 * sigma**2 / variance).flatten(1)[..., None]                          # (N, 9, 1)
+    share = log_density(x_t, t, diffusion).flatten(1).softmax(dim=1)[..., None]             # (N, 9, 1)
+    mean = (share * means).sum(dim=1)
+    return mean, (share * (left + (means - mean[:, None]) ** 2)).sum(dim=1)
 
 
 # -- measures ------------------------------------------------------------------------------------------------

@@ -180,6 +180,20 @@ def learned_variance(logits, beta_tilde, beta):
     return beta_tilde * (beta / beta_tilde) ** ((logits + 1) / 2)
 
 
+def context_mask(mask, extra):
+    return torch.cat([mask.new_ones(len(mask), extra), mask], dim=1)
+
+
+def bits_lost(true_variance, variance):
+    share = variance / true_variance
+    return (1 / share - 1 + share.log()) / (2 * torch.log(torch.tensor(2.0)))
+
+
+def stride_variances(t, t_prev, alphas_bar):
+    after, before = alphas_bar[t], alphas_bar[t_prev]
+    return (1 - before) * (before - after) / (before * (1 - after)), (before - after) / before
+
+
 RIGHT = {
     "coverage": [coverage], "fits": [fits], "effective_number": [effective_number], "question_loss": [question_loss],
     "attention": [attention, attention_loops], "causal_weights": [causal_weights, causal_weights_loops],
@@ -190,4 +204,5 @@ RIGHT = {
     "posterior_mean": [posterior_mean, posterior_mean_derived], "best_x0": [best_x0],
     "group_norm": [group_norm], "film": [film], "joint_attention": [joint_attention],
     "fold_whitening": [fold_whitening], "learned_variance": [learned_variance],
+    "context_mask": [context_mask], "bits_lost": [bits_lost], "stride_variances": [stride_variances],
 }  # fmt: skip

@@ -116,28 +116,16 @@ def mean_added(weight, bias, mean, std):
     return weight, bias + weight @ mean
 
 
-def variances_mixed(logits, beta_tilde, beta):
-    v = (logits + 1) / 2
-    return v * beta + (1 - v) * beta_tilde
+def behind_the_caption(mask, extra):
+    return F.pad(mask, (0, extra), value=True)
 
 
-def logits_as_they_are(logits, beta_tilde, beta):
-    return (logits * beta.log() + (1 - logits) * beta_tilde.log()).exp()
+def all_shown(mask, extra):
+    return torch.ones(len(mask), extra + mask.shape[1], dtype=torch.bool)
 
 
-def exchanged(logits, beta_tilde, beta):
-    v = (logits + 1) / 2
-    return (v * beta_tilde.log() + (1 - v) * beta.log()).exp()
-
-
-def still_the_logarithm(logits, beta_tilde, beta):
-    v = (logits + 1) / 2
-    return v * beta.log() + (1 - v) * beta_tilde.log()
-
-
-def squashed(logits, beta_tilde, beta):
-    v = torch.sigmoid(logits)
-    return (v * beta.log() + (1 - v) * beta_tilde.log()).exp()
+def hidden(mask, extra):
+    return F.pad(mask, (extra, 0))
 
 
 WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
@@ -172,11 +160,9 @@ WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for 
         multiplied: "multiplied by std; divide by it",
         mean_added: "the mean is added; it is taken off",
     },
-    "learned_variance": {
-        variances_mixed: "the variances are mixed; their logarithms",
-        logits_as_they_are: "the logits are taken for the share v; -1 to",
-        exchanged: "beta and beta_tilde are exchanged: 1 is beta",
-        still_the_logarithm: "this is still the logarithm of the variance",
-        squashed: "a sigmoid makes the share here; it is",
+    "context_mask": {
+        behind_the_caption: "the places of z_i stand behind the caption's",
+        all_shown: "the padding of the caption counts as well",
+        hidden: "the tokens of z_i are hidden",
     },
 }

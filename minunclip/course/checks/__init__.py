@@ -6,7 +6,7 @@ There is one module for each notebook. All exercises can be found here, so no tw
 from .ar_prior import components_needed, next_token_loss, one_more, pick_bucket, to_buckets
 from .cascade import bootstrap_interval, diversity_at, frechet_diagonal, scaled_like
 from .clip import attention, causal_weights, clip_loss, patchify, zero_shot_choice
-from .decoder import film, fold_whitening, group_norm, joint_attention, learned_variance
+from .decoder import context_mask, film, fold_whitening, group_norm, joint_attention
 from .diffusion import best_x0, ddim_step, eta_step, guide, guided_halves, posterior_mean, q_sample, x0_from_eps
 from .karlo import fastest_mode, prior_positions, relative_rms, unpack_qkv
 from .modules import MyAttention, MyResBlock, MyUNet, MyUpsampler, write_sentence
@@ -15,12 +15,14 @@ from .prior import centre_and_spread, keep_best, prior_loss, prior_mask, prior_s
 from .scenes import coverage, effective_number, fits, question_loss
 from .substitution import borrowed, in_use, mine, restore
 from .upsampler import cubic_weights, decibels, gaussian_kernel, same_crop
+from .variance import bits_lost, learned_variance, stride_variances
 
 __all__ = [
     "attention", "best_x0", "causal_weights", "clip_loss", "coverage", "ddim_step", "effective_number", "eta_step",
     "fits", "guide", "guided_halves", "patchify", "posterior_mean", "q_sample", "question_loss", "x0_from_eps",
     "zero_shot_choice",
-    "film", "fold_whitening", "group_norm", "joint_attention", "learned_variance",
+    "context_mask", "film", "fold_whitening", "group_norm", "joint_attention",
+    "bits_lost", "learned_variance", "stride_variances",
     "cubic_weights", "decibels", "gaussian_kernel", "same_crop",
     "fastest_mode", "prior_positions", "relative_rms", "unpack_qkv",
     "centre_and_spread", "keep_best", "prior_loss", "prior_mask", "prior_sequence",

@@ -1,4 +1,4 @@
-"""The exercises of notebook 07: the parts of the U-Net, whitening and the learned variance."""
+"""The exercises of notebook 07: the parts of the U-Net, the context of its attention, and whitening."""
 
 from __future__ import annotations
 
@@ -60,6 +60,17 @@ def joint_attention(q: Tensor, k: Tensor, v: Tensor, context_k: Tensor, context_
     return F.scaled_dot_product_attention(q, keys, values, attn_mask=seen)
 
 
+def _masks() -> list[tuple]:
+    words = torch.tensor([[True, True, False, False, False], [True, True, True, True, False]])
+    return [(words, 4), (words.flip(0)[:, :3], 2), (torch.ones(1, 4, dtype=torch.bool), 3), (words[:1], 1)]
+
+
+@exercise(_masks)
+def context_mask(mask: Tensor, extra: int) -> Tensor:
+    """(B, extra + L) bool, True where a token counts: `extra` tokens of z_i, and then the L of the caption's mask."""
+    return F.pad(mask, (extra, 0), value=True)
+
+
 def _layers() -> list[tuple]:
     return [
         (torch.tensor([[1.0, 2.0]]), torch.tensor([5.0]), torch.tensor([3.0, 0.0]), torch.tensor([2.0, 0.1])),
@@ -77,18 +88,3 @@ def fold_whitening(weight: Tensor, bias: Tensor, mean: Tensor, std: Tensor) -> t
     """Weight (O, D) and bias (O,) of a layer that does to x what this one does to (x - mean) / std, (D,) each."""
     weight = weight / std
     return weight, bias - weight @ mean
-
-
-@exercise(lambda: [
-    (torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([0.01, 0.01, 0.01]), torch.tensor([0.04, 0.04, 0.04])),
-    (normal(2, 3, 4, 4, seed=1), torch.tensor([[[[0.1]]], [[[0.001]]]]), torch.tensor([[[[0.9]]], [[[0.002]]]])),
-], rules={
-    "-1 is beta_tilde, 1 is beta": lambda y, logits, beta_tilde, beta: len(y) < 3
-        or torch.allclose(y[[0, 2]], torch.tensor([0.01, 0.04]), atol=1e-4),
-    "halfway between 0.01 and 0.04 is 0.02: the logarithms are mixed":
-        lambda y, logits, beta_tilde, beta: len(y) < 3 or abs(float(y[1]) - 0.02) < 1e-4,
-})  # fmt: skip
-def learned_variance(logits: Tensor, beta_tilde: Tensor, beta: Tensor) -> Tensor:
-    """The variance of a step from the network's logits: Nichol & Dhariwal 2021, eq. 15."""
-    v = (logits + 1) / 2
-    return (v * beta.log() + (1 - v) * beta_tilde.log()).exp()

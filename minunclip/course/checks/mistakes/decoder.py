@@ -134,32 +134,35 @@ FOLD_WHITENING = {
 }  # fmt: skip
 
 
-def between(v: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    return (v * high.log() + (1 - v) * low.log()).exp()
 
 
-LEARNED_VARIANCE = {
-    "the variances are mixed; their logarithms should be": lambda logits, beta_tilde, beta:
-        (logits + 1) / 2 * beta + (1 - logits) / 2 * beta_tilde,
-    "the logits are taken for the share v; -1 to 1 must become 0 to 1 first": between,
-    "beta and beta_tilde are exchanged: 1 is beta": lambda logits, beta_tilde, beta:
-        between((logits + 1) / 2, beta, beta_tilde),
-    "this is still the logarithm of the variance": lambda logits, beta_tilde, beta:
-        between((logits + 1) / 2, beta_tilde, beta).log(),
-    "a sigmoid makes the share here; it is (logits + 1) / 2": lambda logits, beta_tilde, beta:
-        between(torch.sigmoid(logits), beta_tilde, beta),
-    "the logits are cut off at -1 and 1; they may go beyond": lambda logits, beta_tilde, beta:
-        between((logits.clamp(-1, 1) + 1) / 2, beta_tilde, beta),
-    "this is the standard deviation; the variance is its square": lambda logits, beta_tilde, beta:
-        between((logits + 1) / 2, beta_tilde, beta).sqrt(),
-    "(logits + 1) is not halved": lambda logits, beta_tilde, beta: between(logits + 1, beta_tilde, beta),
-    "logits / 2 + 1 should be (logits + 1) / 2": lambda logits, beta_tilde, beta:
-        between(logits / 2 + 1, beta_tilde, beta),
-    "the second share is v as well; it should be 1 - v": lambda logits, beta_tilde, beta:
-        ((logits + 1) / 2 * (beta.log() + beta_tilde.log())).exp(),
+def shown(mask: Tensor, extra: int) -> Tensor:
+    return mask.new_ones(len(mask), extra)
+
+
+CONTEXT_MASK = {
+    "the places of z_i stand behind the caption's; its tokens stand in front": lambda mask, extra:
+        torch.cat([mask, shown(mask, extra)], dim=1),
+    "the tokens of z_i are hidden: they always count": lambda mask, extra:
+        torch.cat([~shown(mask, extra), mask], dim=1),
+    "the padding of the caption counts as well": lambda mask, extra:
+        torch.cat([shown(mask, extra), torch.ones_like(mask)], dim=1),
+    "the caption's mask is turned upside down: True means that a token counts": lambda mask, extra:
+        torch.cat([shown(mask, extra), ~mask], dim=1),
+    "the whole mask is upside down: True means that a token counts": lambda mask, extra:
+        torch.cat([~shown(mask, extra), ~mask], dim=1),
+    "the first places of the caption are used for z_i; it has places of its own": lambda mask, extra:
+        torch.cat([shown(mask, extra), mask[:, extra:]], dim=1),
+    "nothing is added: z_i has places as well": lambda mask, extra: mask,
+    "these are rows for more pictures; z_i has more places in each row, dim=1": lambda mask, extra:
+        torch.cat([mask.new_ones(extra, mask.shape[1]), mask], dim=0),
+    "there are places in front and behind": lambda mask, extra: F.pad(mask, (extra, extra), value=True),
+    "only the places of z_i are there; the caption's follow": shown,
+    "these are numbers; a mask holds True and False": lambda mask, extra: F.pad(mask, (extra, 0), value=True).float(),
+    "one place for z_i, whatever `extra` says": lambda mask, extra: F.pad(mask, (1, 0), value=True),
 }  # fmt: skip
 
 MISTAKES = {
-    "group_norm": GROUP_NORM, "film": FILM, "joint_attention": JOINT_ATTENTION, "fold_whitening": FOLD_WHITENING,
-    "learned_variance": LEARNED_VARIANCE,
+    "group_norm": GROUP_NORM, "film": FILM, "joint_attention": JOINT_ATTENTION, "context_mask": CONTEXT_MASK,
+    "fold_whitening": FOLD_WHITENING,
 }  # fmt: skip
