@@ -3,7 +3,7 @@
 #
 # You ask a model for "a big red star at night", and it draws something. Is the picture right? And who decides?
 #
-# With photographs nobody can say for sure. So this course begins in a toy world. Every picture is computed from a list
+# With photographs only people can say, and they disagree. So this course begins in a toy world. Every picture is computed from a list
 # of facts, and its caption is made from the same facts. Whether a picture shows what a caption says can be looked up.
 
 # %%
@@ -221,7 +221,7 @@ fits = checks.mine(fits)
 # </details>
 #
 # With several things it is less simple. This is somebody's check of a whole picture: every stated thing must be found
-# in it. It works, until it does not:
+# in it. It accepts the first picture, and rightly so. It accepts the second one, too:
 
 # %%
 def found_somewhere(stated, drawn):
@@ -499,9 +499,9 @@ question_loss = checks.mine(question_loss)
 #
 # </details>
 #
-# **Train a judge.** It trains on renders only, never on what our models draw: who grades should not learn from those
-# whom he grades. The whole world takes more than half an hour. A part of it, one flat thing near the middle, takes less
-# than a minute, with a network of half the width.
+# **Train a judge.** It trains on renders only, never on what our models draw: a judge should not learn from those whom
+# it grades. The whole world takes more than half an hour. A part of it, one flat thing near the middle, takes about a
+# minute, with a network of half the width.
 
 # %%
 from minunclip.evaluation import Judge, judge_accuracy

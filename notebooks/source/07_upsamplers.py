@@ -154,10 +154,10 @@ print("each as one pixel:", possible.mean(dim=1).numpy())
 print("mean of the three:", possible.mean(dim=0).numpy())
 
 # %% [markdown]
-# Who must name *one* row, and pays the squared error, does best with the mean of all possible ones: grey. Blur is the
-# best answer to a question that has several. To do better one has to know which large pictures *exist*. In our world
-# edges are sharp, outlines are dark, and stars have five points. Who knows that may *draw* one of the possible
-# pictures. That is work for a diffusion model.
+# If you must name *one* row and the squared error is counted, your best answer is the mean of all possible rows: grey.
+# That is why a formula blurs. To do better one has to know which large pictures *exist*. In our world edges are sharp,
+# outlines are dark, and stars have five points. A network that knows this can *draw* one of the possible pictures.
+# That is work for a diffusion model.
 #
 # ## 2. Decibels and sharpness
 #
@@ -254,9 +254,9 @@ claims.check(f"The blurred pictures keep {of_tv:.0%} of their total variation, a
 #
 # $\text{low}_\uparrow$ is the enlarged small picture and $r = 0.1$ a fixed number, since little is lacking.
 #
-# **Unlike the paper.** There the U-Net predicts the noise, and there is no residual. Ours predicts the clean picture,
-# has one level instead of four and 1.3 million weights instead of 700 million, and looks at patches of 4 x 4 pixels.
-# All this saves time: the small picture already tells what is far away.
+# **Unlike the paper.** It does not speak of a residual, and Karlo, a released model of this kind, predicts the noise.
+# Ours predicts the clean picture, has one level instead of four and 1.3 million weights instead of 700 million, and
+# looks at patches of 4 x 4 pixels. All this saves time: the small picture already tells what is far away.
 #
 # ### Exercise 3: Build it · ●●○ medium · 10 minutes
 #
@@ -371,7 +371,7 @@ def shown(crop, places=((0, 0), (8, 12), (10, 3))):
 shown(crop_of_both)
 
 # %% [markdown]
-# Below each small crop stands how near its bicubic enlargement is to the large one.
+# The number below each small crop says how near its bicubic enlargement comes to the large crop.
 #
 # ### Exercise 4: Find the bug · ●○○ easy · 5 minutes
 #
@@ -430,7 +430,7 @@ claims.check(f"It is ahead of bicubic by {ahead['16 x 16']:.1f} dB on 16 x 16 pi
              min(ahead.values()) > 1)
 
 # %% [markdown]
-# Two things in it know of the rest of the picture, a little. A convolution at the border sees zeros where its
+# Two kinds of layer still notice how the picture was cut, a little. A convolution at the border sees zeros where its
 # neighbours were cut off, and GroupNorm takes mean and variance over the whole picture that it is given.
 #
 # ## 5. Training
