@@ -4,8 +4,8 @@
 # You ask a model for "a big red star at night", and it draws something. Is the picture right? And who decides?
 #
 # With photographs only people can say, and they disagree. So this course begins in a toy world. Every picture is
-# computed from a list of facts, and its caption is made from the same facts. Whether a picture shows what a caption says
-# can be looked up.
+# computed from a list of facts, and its caption is made from the same facts. Whether a picture shows what a caption
+# says can be looked up.
 
 # %%
 from dataclasses import replace
