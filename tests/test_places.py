@@ -17,7 +17,10 @@ from minunclip.course.checks.substitution import PLACES
 from minunclip.decoder import Decoder
 from minunclip.diffusion import Diffusion, DiffusionConfig
 from minunclip.embeddings import PCA, Whitening
+from minunclip.evaluation import Judge, labels, places
+from minunclip.evaluation.judge import JudgeConfig
 from minunclip.prior import DiffusionPrior
+from minunclip.scenes import Scenes
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -72,6 +75,16 @@ def test_trainings_lose_the_same_with_all_of_them(capsys):
         torch.testing.assert_close(now, then, atol=1e-4, rtol=1e-4)
     assert {"q_sample", "x0_from_eps", "posterior_mean", "learned_variance", "clip_loss", "centre_and_spread",
             "components_needed", "to_buckets", "next_token_loss", "fold_whitening"} <= {*calls}  # fmt: skip
+
+
+def test_a_judge_learns_from_the_learners_loss(capsys):
+    scenes = [Scenes("train")[i].scene for i in range(3)]
+    judge, truth, calls = Judge(JudgeConfig(width=8, features=8)), labels(scenes), []
+    before = judge.loss(normal(3, 3, 32, 32), truth, places(scenes))
+    checks.mine(answer("question_loss", calls))
+    calls.clear()
+    torch.testing.assert_close(judge.loss(normal(3, 3, 32, 32), truth, places(scenes)), before)
+    assert calls == ["question_loss"] * len(truth)
 
 
 def test_nothing_in_the_library_knows_of_places():

@@ -1,5 +1,6 @@
 """Right answers to the exercises on scenes, CLIP and diffusion, written in other ways than ours."""
 
+import itertools
 import math
 
 import numpy as np
@@ -21,6 +22,21 @@ def fits(stated, drawn):
         if said is not None and said != getattr(drawn, fact):
             return False
     return True
+
+
+def each_its_own(stated, drawn):
+    """One after the other, going back where nothing is left."""
+    if not stated or not drawn:
+        return len(stated) == len(drawn)
+    return any(stated[0].fits(seen) and each_its_own(stated[1:], [*drawn[:i], *drawn[i + 1 :]])
+               for i, seen in enumerate(drawn))
+
+
+def each_its_own_by_orders(stated, drawn):
+    for order in itertools.permutations(range(len(drawn))):
+        if [stated[i].fits(drawn[n]) for i, n in enumerate(order) if i < len(stated)] == [True] * len(drawn):
+            return len(stated) == len(drawn)
+    return False
 
 
 def effective_number(counts):
@@ -195,7 +211,8 @@ def stride_variances(t, t_prev, alphas_bar):
 
 
 RIGHT = {
-    "coverage": [coverage], "fits": [fits], "effective_number": [effective_number], "question_loss": [question_loss],
+    "coverage": [coverage], "fits": [fits], "each_its_own": [each_its_own, each_its_own_by_orders],
+    "effective_number": [effective_number], "question_loss": [question_loss],
     "attention": [attention, attention_loops], "causal_weights": [causal_weights, causal_weights_loops],
     "patchify": [patchify, patchify_unfold], "clip_loss": [clip_loss],
     "zero_shot_choice": [zero_shot_choice, zero_shot_choice_loops], "q_sample": [q_sample, q_sample_einsum],

@@ -1,5 +1,6 @@
 """Wrong answers to the exercises of notebook 01, such as a learner might give."""
 
+import itertools
 import math
 from collections import Counter
 
@@ -35,6 +36,37 @@ def any_will_do(stated, drawn):
 
 def size_forgotten(stated, drawn):
     return stated.kind in (None, drawn.kind) and stated.colour in (None, drawn.colour)
+
+
+def somewhere(stated, drawn):
+    return {said for said in stated for seen in drawn if said.fits(seen)} == set(stated)
+
+
+def sorted_by_kind(stated, drawn):
+    def kind(thing):
+        return thing.kind or ""
+
+    pairs = zip(sorted(stated, key=kind), sorted(drawn, key=kind), strict=False)
+    return len(stated) == len(drawn) and all(said.fits(seen) for said, seen in pairs)
+
+
+def as_named(stated, drawn):
+    return len(stated) == len(drawn) and all(map(type(drawn[0]).fits, stated, drawn))
+
+
+def first_come(stated, drawn):
+    drawn = list(drawn)
+    for said in stated:
+        found = [seen for seen in drawn if said.fits(seen)]
+        if not found:
+            return False
+        drawn.remove(found[0])
+    return drawn == []
+
+
+def left_over(stated, drawn):
+    return any(all(said.fits(seen) for said, seen in zip(stated, order, strict=True))
+               for order in itertools.permutations(drawn, len(stated)))
 
 
 def the_entropy(counts):
@@ -90,6 +122,13 @@ WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for 
         all_equal: "what is not said (None) may be anything",
         any_will_do: "one true fact is not enough; every fact",
         size_forgotten: "the size is not looked at",
+    },
+    "each_its_own": {
+        somewhere: "one drawn thing serves two stated ones here",
+        sorted_by_kind: "a caption may name the things in any order",
+        as_named: "things are compared in the order in which they",
+        first_come: "the first stated thing takes what a later one",
+        left_over: "a drawn thing may be left over here",
     },
     "effective_number": {
         the_entropy: "this is the entropy; the number is its",

@@ -12,15 +12,15 @@ from .karlo import fastest_mode, prior_positions, relative_rms, unpack_qkv
 from .modules import MyAttention, MyResBlock, MyUNet, MyUpsampler, write_sentence
 from .play import colours_swapped, ddim_back, keep_components, slerp_rows, text_direction
 from .prior import centre_and_spread, keep_best, prior_loss, prior_mask, prior_sequence
-from .scenes import coverage, effective_number, fits, question_loss
+from .scenes import coverage, each_its_own, effective_number, fits, question_loss
 from .substitution import borrowed, in_use, mine, restore
 from .upsampler import cubic_weights, decibels, gaussian_kernel, same_crop
 from .variance import bits_lost, learned_variance, stride_variances
 
 __all__ = [
-    "attention", "best_x0", "causal_weights", "clip_loss", "coverage", "ddim_step", "effective_number", "eta_step",
-    "fits", "guide", "guided_halves", "patchify", "posterior_mean", "q_sample", "question_loss", "x0_from_eps",
-    "zero_shot_choice",
+    "attention", "best_x0", "causal_weights", "clip_loss", "coverage", "ddim_step", "each_its_own", "effective_number",
+    "eta_step", "fits", "guide", "guided_halves", "patchify", "posterior_mean", "q_sample", "question_loss",
+    "x0_from_eps", "zero_shot_choice",
     "context_mask", "film", "fold_whitening", "group_norm", "joint_attention",
     "bits_lost", "learned_variance", "stride_variances",
     "cubic_weights", "decibels", "gaussian_kernel", "same_crop",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -43,6 +44,41 @@ def _things() -> list[tuple]:
 def fits(stated: Thing, drawn: Thing) -> bool:
     """Whether the drawn thing is what the caption states; None in `stated` is not said."""
     return stated.fits(drawn)
+
+
+def _several() -> list[tuple]:
+    red_star, blue_star, red_moon, blue_moon, fish = (
+        Thing("star", "red", "big"), Thing("star", "blue", "small"), Thing("moon", "red", "small"),
+        Thing("moon", "blue", "big"), Thing("fish", "green", "small"),
+    )  # fmt: skip
+    star, moon, red, big, anything = (Thing("star", None, None), Thing("moon", None, None), Thing(None, "red", None),
+                                      Thing(None, None, "big"), Thing(None, None, None))  # fmt: skip
+    return [
+        ([star, big], [blue_star, red_star]),
+        ([star, red], [red_star, fish]),
+        ([red, star], [red_star, red_moon]),
+        ([moon, star], [red_star, blue_moon]),
+        ([Thing("star", "red", None), Thing("moon", "blue", None)], [blue_star, red_moon]),
+        ([red], [red_star, blue_moon]),
+        ([star, big], [red_star]),
+        ([anything, star, Thing("star", "red", None)], [red_star, blue_star, fish]),
+        ([star, red, anything], [red_star, fish, blue_moon]),
+        ([moon, fish, star], [blue_star, red_moon, fish]),
+        ([red_star, star], [red_star, red_star]),
+        ([moon, moon], [red_moon, blue_star]),
+        ([star, fish], [red_star, red_moon]),
+        ([red_star, blue_moon], [blue_moon, red_star]),
+    ]
+
+
+@exercise(_several, rules={
+    "each stated thing needs a drawn thing of its own": lambda answer, stated, drawn: not answer,
+    "a caption may name the things in any order": lambda answer, stated, drawn: answer,
+})  # fmt: skip
+def each_its_own(stated: list[Thing], drawn: list[Thing]) -> bool:
+    """Whether every stated thing has a drawn one of its own that fits it, and no drawn one is left over."""
+    return len(stated) == len(drawn) and any(
+        all(said.fits(seen) for said, seen in zip(stated, order, strict=True)) for order in permutations(drawn))
 
 
 @exercise(lambda: [([5],), ([3, 3],), ([1, 1, 1, 1],), ([2, 1, 1],), ([97, 1, 1, 1],), ([4, 0, 4],)], rules={

@@ -23,8 +23,9 @@ from .core import CHECKS, Check, defaults_kept
 from .module_places import MODULE_PLACES
 from .modules import ModuleCheck, weight_gradients
 from .places import FUNCTION_PLACES, Place
+from .scene_places import SCENE_PLACES
 
-PLACES = FUNCTION_PLACES | MODULE_PLACES
+PLACES = FUNCTION_PLACES | MODULE_PLACES | SCENE_PLACES
 YOURS: dict[str, object] = {}               # what the learner has written, by exercise
 HELD: dict[str, object] = {}                # what the library had in its place, where an answer stands there
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -53,6 +54,50 @@ FITS = {
     "two of three are not enough; every fact that is said must be true": lambda stated, drawn:
         sum(said in (None, seen) for said, seen in pairs(stated, drawn)) == 2,
     "only what is not said is let through": lambda stated, drawn: all(said is None for said, _ in pairs(stated, drawn)),
+}  # fmt: skip
+
+
+def fit_in_order(stated, drawn) -> bool:
+    return all(said.fits(seen) for said, seen in zip(stated, drawn, strict=False))
+
+
+def greedy(stated, drawn) -> bool:
+    left = list(drawn)
+    for said in stated:
+        taken = next((i for i, seen in enumerate(left) if said.fits(seen)), None)
+        if taken is None:
+            return False
+        left.pop(taken)
+    return not left
+
+
+OWN = {
+    "one drawn thing serves two stated ones here: each needs one of its own": lambda stated, drawn:
+        all(any(said.fits(seen) for seen in drawn) for said in stated),
+    "the numbers agree, but one drawn thing may still serve two stated ones": lambda stated, drawn:
+        len(stated) == len(drawn) and all(any(said.fits(seen) for seen in drawn) for said in stated),
+    "each side finds something on the other one, and yet two stated things may share a drawn one": lambda stated, drawn:
+        len(stated) == len(drawn) and all(any(said.fits(seen) for seen in drawn) for said in stated)
+        and all(any(said.fits(seen) for said in stated) for seen in drawn),
+    "things are compared in the order in which they are named; a caption may name them in any order":
+        lambda stated, drawn: len(stated) == len(drawn) and fit_in_order(stated, drawn),
+    "only the order of the caption and its reverse are tried; three things have six orders": lambda stated, drawn:
+        len(stated) == len(drawn) and (fit_in_order(stated, drawn) or fit_in_order(stated, drawn[::-1])),
+    "the first stated thing takes what a later one needs: try every way to match them": greedy,
+    "a drawn thing may be left over here: there must be as many drawn things as stated ones": lambda stated, drawn:
+        any(fit_in_order(stated, order) for order in permutations(drawn, len(stated))),
+    "too few drawn things are let through: there must be as many as stated ones": lambda stated, drawn:
+        len(stated) >= len(drawn) and any(fit_in_order(stated, order) for order in permutations(drawn)),
+    "one pair that fits is not enough; every stated thing must have one": lambda stated, drawn:
+        any(said.fits(seen) for said in stated for seen in drawn),
+    "stated and drawn are exchanged: it is the stated thing that may leave something open": lambda stated, drawn:
+        len(stated) == len(drawn) and any(fit_in_order(order, stated) for order in permutations(drawn)),
+    "a set keeps only one of two things that are alike": lambda stated, drawn:
+        len(stated) == len(set(drawn)) and any(fit_in_order(stated, order) for order in permutations(set(drawn))),
+    "this is True where something is false: it is turned round": lambda stated, drawn: not (len(stated) == len(drawn)
+        and any(fit_in_order(stated, order) for order in permutations(drawn))),
+    "only the numbers of things are compared": lambda stated, drawn: len(stated) == len(drawn),
+    "this is always False: is one way to match them enough for it?": lambda stated, drawn: False,
 }  # fmt: skip
 
 
@@ -107,4 +152,6 @@ QUESTION = {
         F.cross_entropy(logits, answers.clamp(min=0)),
 }  # fmt: skip
 
-MISTAKES = {"coverage": COVERAGE, "fits": FITS, "effective_number": EFFECTIVE, "question_loss": QUESTION}
+MISTAKES = {
+    "coverage": COVERAGE, "fits": FITS, "each_its_own": OWN, "effective_number": EFFECTIVE, "question_loss": QUESTION,
+}  # fmt: skip
