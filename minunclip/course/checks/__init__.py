@@ -5,7 +5,7 @@ There is one module for each notebook. All exercises can be found here, so no tw
 
 from .ar_prior import components_needed, next_token_loss, one_more, pick_bucket, to_buckets
 from .cascade import bootstrap_interval, diversity_at, frechet_diagonal, scaled_like
-from .clip import attention, causal_weights, clip_loss, patchify, zero_shot_choice
+from .clip import attention, clip_loss, end_tokens, patchify
 from .decoder import film, fold_whitening, group_norm, joint_attention, learned_variance
 from .diffusion import best_x0, ddim_step, guide, posterior_mean, q_sample, x0_from_eps
 from .karlo import fastest_mode, prior_positions, relative_rms, unpack_qkv
@@ -17,8 +17,8 @@ from .substitution import borrowed, in_use, mine, restore
 from .upsampler import cubic_weights, decibels, gaussian_kernel, same_crop
 
 __all__ = [
-    "attention", "best_x0", "causal_weights", "clip_loss", "coverage", "ddim_step", "effective_number", "fits", "guide",
-    "patchify", "posterior_mean", "q_sample", "question_loss", "x0_from_eps", "zero_shot_choice",
+    "attention", "best_x0", "clip_loss", "coverage", "ddim_step", "effective_number", "end_tokens", "fits", "guide",
+    "patchify", "posterior_mean", "q_sample", "question_loss", "x0_from_eps",
     "film", "fold_whitening", "group_norm", "joint_attention", "learned_variance",
     "cubic_weights", "decibels", "gaussian_kernel", "same_crop",
     "fastest_mode", "prior_positions", "relative_rms", "unpack_qkv",
