@@ -70,16 +70,13 @@ def attention_loops(q, k, v):
     return answer
 
 
-def causal_weights(scores):
-    n = scores.shape[-1]
-    return (scores + torch.full((n, n), -math.inf).triu(1)).softmax(dim=-1)
+def end_tokens(tokens, ids):
+    return torch.gather(tokens, 1, ids.argmax(dim=1)[:, None, None].expand(-1, 1, tokens.shape[2]))[:, 0]
 
 
-def causal_weights_loops(scores):
-    answer = torch.zeros_like(scores)
-    for i in range(scores.shape[-1]):
-        answer[..., i, : i + 1] = scores[..., i, : i + 1].softmax(dim=-1)
-    return answer
+def end_tokens_loops(tokens, ids):
+    lengths = [sum(n > 0 for n in numbers) for numbers in ids.tolist()]
+    return torch.stack([row[length - 1] for row, length in zip(tokens, lengths, strict=True)])
 
 
 def patchify(images, patch):
@@ -96,14 +93,6 @@ def clip_loss(z_i, z_t, scale):
     logits = scale * einsum(z_i, z_t, "i d, j d -> i j")
     pairs = logits.diagonal()
     return -0.5 * ((pairs - logits.logsumexp(1)).mean() + (pairs - logits.logsumexp(0)).mean())
-
-
-def zero_shot_choice(z_i, z_t):
-    return torch.cosine_similarity(z_i[:, None], z_t[None], dim=2).max(dim=1).indices
-
-
-def zero_shot_choice_loops(z_i, z_t):
-    return torch.tensor([max(range(len(z_t)), key=lambda c: float(z @ z_t[c] / z_t[c].norm())) for z in z_i])
 
 
 # -- diffusion -----------------------------------------------------------------------------------------------
@@ -213,9 +202,8 @@ def stride_variances(t, t_prev, alphas_bar):
 RIGHT = {
     "coverage": [coverage], "fits": [fits], "each_its_own": [each_its_own, each_its_own_by_orders],
     "effective_number": [effective_number], "question_loss": [question_loss],
-    "attention": [attention, attention_loops], "causal_weights": [causal_weights, causal_weights_loops],
-    "patchify": [patchify, patchify_unfold], "clip_loss": [clip_loss],
-    "zero_shot_choice": [zero_shot_choice, zero_shot_choice_loops], "q_sample": [q_sample, q_sample_einsum],
+    "attention": [attention, attention_loops], "end_tokens": [end_tokens, end_tokens_loops],
+    "patchify": [patchify, patchify_unfold], "clip_loss": [clip_loss], "q_sample": [q_sample, q_sample_einsum],
     "x0_from_eps": [x0_from_eps], "ddim_step": [ddim_step], "guide": [guide],
     "eta_step": [eta_step], "guided_halves": [guided_halves],
     "posterior_mean": [posterior_mean, posterior_mean_derived], "best_x0": [best_x0],

@@ -24,24 +24,28 @@ def without_softmax(q, k, v):
     return q @ k.transpose(1, 2) / q.shape[-1] ** 0.5 @ v
 
 
-def zero_after_softmax(scores):
-    return scores.softmax(dim=-1).tril()
+def last_of_the_batch(tokens, ids):
+    return tokens[:, -1]
 
 
-def zero_before_softmax(scores):
-    return scores.tril().softmax(dim=-1)
+def first_token(tokens, ids):
+    return tokens[:, 0]
 
 
-def looks_ahead(scores):
-    return scores.masked_fill(torch.ones_like(scores).tril(-1).bool(), -torch.inf).softmax(dim=-1)
+def one_too_far(tokens, ids):
+    return tokens[torch.arange(len(ids)), (ids != 0).sum(dim=1)]
 
 
-def not_itself(scores):
-    return scores.masked_fill(torch.ones_like(scores).triu().bool(), -torch.inf).softmax(dim=-1)
+def rows_forgotten(tokens, ids):
+    return tokens[:, ids.argmax(dim=-1)]
 
 
-def over_the_rows(scores):
-    return scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -torch.inf).softmax(dim=-2)
+def places_alone(tokens, ids):
+    return ids.argmax(dim=1)
+
+
+def second_to_last(tokens, ids):
+    return tokens[:, -2]
 
 
 def cut_as_it_lies(images, patch):
@@ -89,18 +93,6 @@ def right_loss(z_i, z_t, scale):
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
 
 
-def by_dot_product(z_i, z_t):
-    return (z_i @ z_t.T).argmax(dim=1)
-
-
-def a_picture_for_each_class(z_i, z_t):
-    return (F.normalize(z_i, dim=-1) @ F.normalize(z_t, dim=-1).T).argmax(dim=0)
-
-
-def the_cosine_itself(z_i, z_t):
-    return (F.normalize(z_i, dim=-1) @ F.normalize(z_t, dim=-1).T).amax(dim=1)
-
-
 WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for none}}
     "attention": {
         not_scaled: "the scores are not divided by sqrt(d); d is",
@@ -109,12 +101,13 @@ WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for 
         the_keys_as_values: "what is mixed is the keys; it should be the",
         without_softmax: "there is no softmax: the scores themselves",
     },
-    "causal_weights": {
-        zero_after_softmax: "the weights are set to 0 after the softmax",
-        zero_before_softmax: "hidden scores are set to 0, and exp(0) is",
-        looks_ahead: "it looks ahead and hides the past: the",
-        not_itself: "a word does not see itself; row i may see",
-        over_the_rows: "the softmax goes over the rows; each row",
+    "end_tokens": {
+        last_of_the_batch: "this is the last token of the batch: of a short",
+        first_token: "this is the start token; under the causal mask",
+        one_too_far: "one too far, and out of the longest caption",
+        rows_forgotten: "each caption gets the end tokens of all captions",
+        places_alone: "these are the places of the end tokens; return",
+        second_to_last: "",
     },
     "patchify": {
         cut_as_it_lies: "the picture is cut as it lies in memory; a",
@@ -127,10 +120,5 @@ WRONG = {  # {exercise: {a wrong answer: words of the hint that it gets, "" for 
         summed: "the sum of both losses; it should be their",
         scale_as_temperature: "the cosines are divided by the scale",
         scale_forgotten: "the scale is forgotten",
-    },
-    "zero_shot_choice": {
-        by_dot_product: "long embeddings win: only the direction",
-        a_picture_for_each_class: "this is a picture for each class; it should",
-        the_cosine_itself: "this is how similar the best class is",
     },
 }

@@ -5,7 +5,7 @@ There is one module for each notebook. All exercises can be found here, so no tw
 
 from .ar_prior import components_needed, next_token_loss, one_more, pick_bucket, to_buckets
 from .cascade import bootstrap_interval, diversity_at, frechet_diagonal, scaled_like
-from .clip import attention, causal_weights, clip_loss, patchify, zero_shot_choice
+from .clip import attention, clip_loss, end_tokens, patchify
 from .decoder import context_mask, film, fold_whitening, group_norm, joint_attention
 from .diffusion import best_x0, ddim_step, eta_step, guide, guided_halves, posterior_mean, q_sample, x0_from_eps
 from .karlo import fastest_mode, prior_positions, relative_rms, unpack_qkv
@@ -18,9 +18,9 @@ from .upsampler import cubic_weights, decibels, gaussian_kernel, same_crop
 from .variance import bits_lost, learned_variance, stride_variances
 
 __all__ = [
-    "attention", "best_x0", "causal_weights", "clip_loss", "coverage", "ddim_step", "each_its_own", "effective_number",
+    "attention", "best_x0", "clip_loss", "coverage", "ddim_step", "each_its_own", "effective_number", "end_tokens",
     "eta_step", "fits", "guide", "guided_halves", "patchify", "posterior_mean", "q_sample", "question_loss",
-    "x0_from_eps", "zero_shot_choice",
+    "x0_from_eps",
     "context_mask", "film", "fold_whitening", "group_norm", "joint_attention",
     "bits_lost", "learned_variance", "stride_variances",
     "cubic_weights", "decibels", "gaussian_kernel", "same_crop",

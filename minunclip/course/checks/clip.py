@@ -1,4 +1,4 @@
-"""The exercises of notebook 02: attention, patches and the contrastive loss."""
+"""The exercises of notebook 02: attention, the end token, patches and the contrastive loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from einops import rearrange
 from torch import Tensor
 
 from ... import clip
-from ...networks import causal_mask
 from .core import exercise, normal
 
 
@@ -29,13 +28,19 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v)
 
 
-@exercise(lambda: [(torch.zeros(3, 3),), (normal(4, 4, seed=1),), (normal(2, 5, 5, seed=2) - 5,)], rules={
-    "each row sums to 1": lambda weights, scores: torch.allclose(weights.sum(dim=-1), torch.tensor(1.0)),
-    "no word looks ahead": lambda weights, scores: float(weights.triu(1).abs().max()) == 0,
+def _captions() -> list[tuple]:
+    """Tokens (B, L, W) with the ids of captions of lengths that differ; in the last batch all are as long."""
+    ids = [[[9, 3, 5, 10, 0, 0], [9, 1, 10, 0, 0, 0], [9, 7, 2, 6, 4, 10]],
+           [[20, 4, 8, 2, 21, 0, 0, 0], [20, 19, 21, 0, 0, 0, 0, 0]], [[6, 2, 3, 7], [6, 1, 5, 7]]]  # fmt: skip
+    return [(normal(len(rows), len(rows[0]), 4, seed=seed), torch.tensor(rows)) for seed, rows in enumerate(ids)]
+
+
+@exercise(_captions, rules={
+    "there is one vector for each caption": lambda found, tokens, ids: found.shape == tokens[:, 0].shape,
 })  # fmt: skip
-def causal_weights(scores: Tensor) -> Tensor:
-    """The softmax of (..., N, N) scores over the columns that row i may see: 0 to i."""
-    return scores.masked_fill(~causal_mask(scores.shape[-1]), -torch.inf).softmax(dim=-1)
+def end_tokens(tokens: Tensor, ids: Tensor) -> Tensor:
+    """Of tokens (B, L, W) the one that stands where ids (B, L) are highest, the end of each caption: (B, W)."""
+    return tokens[torch.arange(len(ids)), ids.argmax(dim=1)]
 
 
 def _pictures() -> list[tuple]:
@@ -71,18 +76,3 @@ def _pairs() -> list[tuple]:
 def clip_loss(z_i: Tensor, z_t: Tensor, scale: float) -> Tensor:
     """The mean of the cross-entropies over the rows and over the columns of scale * cosine; pairs (B, D) each."""
     return clip.contrastive_loss(z_i, z_t, torch.as_tensor(scale).log())
-
-
-def _classes() -> list[tuple]:
-    long = normal(4, 6, seed=2) * torch.tensor([1.0, 5, 0.2, 1])[:, None]      # lengths must not matter
-    return [(torch.tensor([[1.0, 0], [0.2, 0.9]]), torch.tensor([[1.0, 0], [3, 3]])), (normal(8, 6, seed=1), long)]
-
-
-@exercise(_classes, rules={
-    "there is one choice for each picture": lambda chosen, z_i, z_t: chosen.shape == z_i.shape[:1],
-    "the length of an embedding must not matter, only its direction":
-        lambda chosen, z_i, z_t: not torch.equal(chosen, (z_i @ z_t.T).argmax(dim=1)),
-})  # fmt: skip
-def zero_shot_choice(z_i: Tensor, z_t: Tensor) -> Tensor:
-    """For each picture (B, D) the number of the class (C, D) whose prompt is most similar: (B,) int64."""
-    return (F.normalize(z_i, dim=-1) @ F.normalize(z_t, dim=-1).T).argmax(dim=1)

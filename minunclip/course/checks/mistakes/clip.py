@@ -12,10 +12,6 @@ def scores(q: Tensor, k: Tensor) -> Tensor:
     return q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5                     # (B, N, M)
 
 
-def below(scores: Tensor, diagonal: int = 0) -> Tensor:
-    return torch.ones_like(scores).tril(diagonal).bool()
-
-
 def logits(z_i: Tensor, z_t: Tensor, scale: float) -> Tensor:
     return scale * F.normalize(z_i, dim=-1) @ F.normalize(z_t, dim=-1).T    # (B, B)
 
@@ -50,25 +46,36 @@ ATTENTION = {
     "these are the weights; multiply the values by them": lambda q, k, v: scores(q, k).softmax(dim=-1),
 }  # fmt: skip
 
-CAUSAL = {
-    "the weights are set to 0 after the softmax, so a row no longer sums to 1; hide the scores before it":
-        lambda scores: scores.softmax(dim=-1).tril(),
-    "hidden scores are set to 0, and exp(0) is not 0; they must be -inf before the softmax":
-        lambda scores: scores.tril().softmax(dim=-1),
-    "it looks ahead and hides the past: the triangle is the wrong way round":
-        lambda scores: scores.masked_fill(below(scores, -1), -torch.inf).softmax(dim=-1),
-    "a word does not see itself; row i may see the columns 0 to i": lambda scores:
-        scores.masked_fill(~below(scores, -1), -torch.inf).softmax(dim=-1),
-    "the softmax goes over the rows; each row sums to 1, so it goes over the columns, dim=-1":
-        lambda scores: scores.masked_fill(~below(scores), -torch.inf).softmax(dim=-2),
-    "nothing is hidden: a word may not look ahead": lambda scores: scores.softmax(dim=-1),
-    "it looks one word ahead; row i may see the columns 0 to i": lambda scores:
-        scores.masked_fill(~below(scores, 1), -torch.inf).softmax(dim=-1),
-    "these are still scores: the softmax is missing": lambda scores: scores.masked_fill(~below(scores), -torch.inf),
-    "all scores go through one softmax; each row has its own": lambda scores:
-        scores.masked_fill(~below(scores), -torch.inf).flatten(-2).softmax(dim=-1).view_as(scores),
-    "hidden scores are set to -1, which softmax does not make 0; take -inf": lambda scores:
-        scores.masked_fill(~below(scores), -1).softmax(dim=-1),
+
+def at(tokens: Tensor, places: Tensor) -> Tensor:
+    """The token (B, W) that stands at a place (B,) of each caption."""
+    return tokens[torch.arange(len(tokens)), places]
+
+
+END_TOKENS = {
+    "this is the last token of the batch: of a short caption it is padding": lambda tokens, ids: tokens[:, -1],
+    "this is the start token; under the causal mask it has read nothing": lambda tokens, ids: tokens[:, 0],
+    "this is the last word; the end token stands one further": lambda tokens, ids:
+        at(tokens, ids.argmax(dim=1) - 1),
+    "this is one too far: n tokens have the places 0 to n - 1": lambda tokens, ids:
+        at(F.pad(tokens, (0, 0, 0, 1)), (ids > 0).sum(dim=1)),
+    "one too far, and out of the longest caption: n tokens have the places 0 to n - 1": lambda tokens, ids:
+        at(tokens, (ids > 0).sum(dim=1)),
+    "where the longest caption ends is taken for the end of all": lambda tokens, ids:
+        tokens[:, ids.argmax(dim=1).max()],
+    "this is the mean of all tokens, padding too; take the end token alone": lambda tokens, ids: tokens.mean(dim=1),
+    "this is the mean of a caption's tokens; only the end token has read it all": lambda tokens, ids:
+        (tokens * (ids > 0)[..., None]).sum(dim=1) / (ids > 0).sum(dim=1, keepdim=True),
+    "each caption gets the end tokens of all captions: index the rows as well, with torch.arange": lambda tokens, ids:
+        tokens[:, ids.argmax(dim=1)],
+    "these are the places of the end tokens; return the tokens that stand there": lambda tokens, ids:
+        ids.argmax(dim=1),
+    "these are the highest ids; argmax says where they stand": lambda tokens, ids: ids.max(dim=1).values,
+    "argmax has no dim: it counts through the whole batch": lambda tokens, ids: tokens[:, ids.argmax()],
+    "argmax goes over the captions, dim=0; it should go along each row, dim=1": lambda tokens, ids:
+        tokens[ids.argmax(dim=0), torch.arange(ids.shape[1])],
+    "this is the largest number in each column of the tokens; the ids say which token to take": lambda tokens, ids:
+        tokens.amax(dim=1),
 }  # fmt: skip
 
 PATCHIFY = {
@@ -118,32 +125,6 @@ CLIP_LOSS = {
         -logits(z_i, z_t, scale).flatten().log_softmax(dim=0).view(len(z_i), -1).diagonal().mean(),
 }  # fmt: skip
 
-
-def cosines(z_i: Tensor, z_t: Tensor) -> Tensor:
-    return F.normalize(z_i, dim=-1) @ F.normalize(z_t, dim=-1).T            # (B, C)
-
-
-ZERO_SHOT = {
-    "long embeddings win: only the direction counts, so normalise them first": lambda z_i, z_t:
-        (z_i @ z_t.T).argmax(dim=1),
-    "this is a picture for each class; it should be a class for each picture": lambda z_i, z_t:
-        cosines(z_i, z_t).argmax(dim=0),
-    "this is how similar the best class is; which one is it?": lambda z_i, z_t: cosines(z_i, z_t).amax(dim=1),
-    "this is the least similar class": lambda z_i, z_t: cosines(z_i, z_t).argmin(dim=1),
-    "this is the number of the class in the flat table; argmax needs dim=1": lambda z_i, z_t:
-        cosines(z_i, z_t).argmax(),
-    "these are all cosines; which is the largest of each row?": cosines,
-    "these are probabilities; which class is the likeliest of each row?": lambda z_i, z_t:
-        cosines(z_i, z_t).softmax(dim=1),
-    "only z_t is normalised, and dim is the wrong one": lambda z_i, z_t:
-        (z_i @ F.normalize(z_t, dim=0).T).argmax(dim=1),
-    "the nearest by distance: a long embedding is far from everything, so normalise first": lambda z_i, z_t:
-        torch.cdist(z_i, z_t).argmin(dim=1),
-    "normalised over the batch, dim=0; each embedding is a row, dim=-1": lambda z_i, z_t:
-        (F.normalize(z_i, dim=0) @ F.normalize(z_t, dim=0).T).argmax(dim=1),
-}  # fmt: skip
-
 MISTAKES = {
-    "attention": ATTENTION, "causal_weights": CAUSAL, "patchify": PATCHIFY, "clip_loss": CLIP_LOSS,
-    "zero_shot_choice": ZERO_SHOT,
+    "attention": ATTENTION, "clip_loss": CLIP_LOSS, "end_tokens": END_TOKENS, "patchify": PATCHIFY,
 }  # fmt: skip

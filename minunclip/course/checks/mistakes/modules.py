@@ -21,9 +21,10 @@ def attention(**how) -> type[Attention]:
             parts = rearrange(self.qkv(x), split, three=3, h=self.heads)
             q, k, v = (parts[i] for i in order)                             # (B, heads, N, d) each
             scores = q @ k.mT / how.get("divide", lambda d, w: d**0.5)(q.shape[-1], x.shape[-1])
-            if mask is not None and how.get("mask", True):
-                scores = scores.masked_fill(mask if how.get("upside_down") else ~mask, -torch.inf)
-            y = scores.softmax(dim=how.get("dim", -1)) @ v
+            if mask is not None and how.get("mask", True) and not how.get("late"):
+                scores = scores.masked_fill(mask if how.get("upside_down") else ~mask, how.get("hidden", -torch.inf))
+            weights = scores.softmax(dim=how.get("dim", -1))
+            y = (weights if mask is None or not how.get("late") else weights * mask) @ v
             y = rearrange(y, how.get("join", "b h n d -> b n (h d)"))
             return self.out(y) if how.get("out", True) else y
 
@@ -38,6 +39,9 @@ ATTENTION = {
     "the softmax goes over the heads; it goes over the keys, dim=-1": attention(dim=1),
     "the mask is not used": attention(mask=False),
     "the mask is upside down: True means seen": attention(upside_down=True),
+    "the weights are set to 0 after the softmax, so a row no longer sums to 1; hide the scores before it": attention(
+        late=True),
+    "hidden scores are set to 0, and exp(0) is not 0; they must be -inf before the softmax": attention(hidden=0),
     "the last layer, `out`, is not used": attention(out=False),
     "q, k and v come in the order k, q, v here": attention(order=(1, 0, 2)),
     "q, k and v come in the order q, v, k here": attention(order=(0, 2, 1)),
