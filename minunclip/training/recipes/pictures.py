@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -44,6 +45,11 @@ class FromPictures(Recipe):
 
     pictures: Pictures
     side = SIDES[0]
+
+    @cached_property
+    def statistics(self) -> int:
+        """No more pictures than there are: each tells its share of means and spreads once."""
+        return min(Recipe.statistics, len(self.pictures))
 
     @property
     def known(self) -> CLIP | CLIPConfig:
