@@ -35,9 +35,9 @@ def load(
 ) -> UnCLIP:  # fmt: skip
     """The cascade of a name or of a folder, in evaluation mode.
 
-    name: "scenes" came with this library; "karlo" or "kakaobrain/karlo-v1-alpha" is downloaded at the first call
-        (13.7 GB), and kept in half precision (6.8 GB), see `fetching`. A folder has our own files, one for each stage,
-        or a release in Karlo's layout or its makers'; its path may begin with ~.
+    name: "scenes" and "emoji" came with this library; "karlo" or "kakaobrain/karlo-v1-alpha" is downloaded at the
+        first call (13.7 GB), and kept in half precision (6.8 GB), see `fetching`. A folder has our own files, one for
+        each stage, or a release in Karlo's layout or its makers'; its path may begin with ~.
     memory: of a release: "resident", "offload", "disk" (see `offload`), or "auto", the fastest of them that fits. Our
         own weights are a few megabytes and always resident.
     prior: a weight file that training wrote, in the place of the model's own prior. It must have learned from

@@ -166,7 +166,7 @@ class PictureUpsamplerRecipe(FromPictures, UpsamplerRecipe):
     def __init__(self, pictures: Pictures, config: CLIPConfig, profile: str):
         super().__init__(1)
         self.pictures, self.dataset, self.written = pictures, pictures.shuffled(7), config
-        self.low = SIDES[0]
+        self.low, self.side = SIDES         # not those of the scenes
         wide = replace(self.config.unet, channels=64 if profile == "cpu" else 192)
         self.config = replace(self.config, size=self.side, low_size=self.low, unet=wide)
         shared = {"lr": 1.2e-3 if profile == "cpu" else 3e-4, "muon": 0.02, "warmup": 100, "ema": 0.995}
