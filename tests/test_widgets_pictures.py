@@ -38,7 +38,7 @@ def test_the_grid_has_a_page_for_each_thing_and_share(styles, things):
     box = style_grid(styles, things, "fluent", (0.0, 1.0))
     pages = [page.value for stack in box.children[2].children for page in stack.children]
     assert len(pages) == 4 and "an &lt;owl&gt;, 1 of the way to fluent" in pages[3]
-    assert "image/png" in bundle(box)
+    assert "image/png" in bundle(box)[0]
 
 
 def test_the_explorer_draws_what_its_knobs_say(styles, things):

@@ -79,8 +79,8 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=("cpu", "t4", "gpu"), help="default: what this machine has; t4 is a GPU "
                                                                         "with 16 GB, for pictures")  # fmt: skip
     parser.add_argument("--out", type=path, help="weight file, or folder for all (default: in data/runs)")
-    parser.add_argument("--clip", default="scenes", help="for prior and decoder: scenes, emoji, a CLIP weight file, or a "
-                                                         "name of open_clip's, such as ViT-L-14/openai")  # fmt: skip
+    parser.add_argument("--clip", default="scenes", help="for prior and decoder: scenes, emoji, a CLIP weight file, or "
+                                                         "a name of open_clip's, such as ViT-L-14/openai")  # fmt: skip
     parser.add_argument("--steps", type=int, help="stop there instead; the learning rate falls to 0 by then")
     parser.add_argument("--batch", type=int, metavar="N", help="examples a step (default: the recipe's)")
     parser.add_argument("--streams", type=int, default=1, metavar="S",
