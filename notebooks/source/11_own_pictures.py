@@ -290,7 +290,8 @@ claims.check(f"{len(train) + len(val)} pictures are embedded in {took:.0f} s.", 
 # - *style*: is it a cartoon, a flat drawing or a 3D model?
 # - *across*: given a thing in one style, which of the 85 pictures in another style shows the same?
 #
-# The last one needs no words. So it can be asked of anything, of plain pixels, too: of pictures shrunk to 8 x 8 colours.
+# The last one needs no words. So it can be asked of anything, of plain pixels, too: of pictures shrunk to 8 x 8
+# colours.
 #
 # ### Exercise 3: The same thing in another style · ●●○ medium · 6 minutes
 #
@@ -544,7 +545,7 @@ def wrong_batch(pictures, z_i, order):
 
 # %%
 from minunclip.decoder import Decoder, DecoderConfig
-from minunclip.diffusion import DiffusionConfig, ddim, generators, last, noise_stream
+from minunclip.diffusion import DiffusionConfig, generators, last, noise_stream
 from minunclip.networks import UNetConfig
 
 small = DecoderConfig(
@@ -624,8 +625,9 @@ plots.show([*pixels(kept)[:8], *drawn[:8]], ["wanted"] * 8 + ["drawn"] * 8, colu
 def own_is_nearest(images):
     return (torch.cdist(images.flatten(1), pixels(kept).flatten(1)).argmin(dim=1) == torch.arange(16)).sum().item()
 
-claims.check(f"With the right batches {own_is_nearest(drawn)} of 16 drawings are nearest to their own picture, with "
-             f"the wrong ones {own_is_nearest(wrong_drawn)}.", own_is_nearest(drawn) >= 14 > own_is_nearest(wrong_drawn))
+right, wrong = own_is_nearest(drawn), own_is_nearest(wrong_drawn)
+claims.check(f"With the right batches {right} of 16 drawings are nearest to their own picture, with the wrong ones "
+             f"{wrong}.", right >= 14 and wrong <= 8)
 
 # %% [markdown]
 # When sixteen pictures fail, go down this tree. Each step takes a minute.
@@ -644,8 +646,8 @@ claims.check(f"With the right batches {own_is_nearest(drawn)} of 16 drawings are
 # ## 6. Which loss is normal?
 #
 # "My loss is at .08 and I see only noise, is that normal?" is asked again and again
-# ([for example](https://github.com/lucidrains/DALLE2-pytorch/issues/265)). Such a number is a mean over all timesteps of
-# the error in $\epsilon$. We take decoders that are spoiled more and less, and measure that error at ten timesteps.
+# ([for example](https://github.com/lucidrains/DALLE2-pytorch/issues/265)). Such a number is a mean over all timesteps
+# of the error in $\epsilon$. We take decoders that are spoiled more and less, and measure that error at ten timesteps.
 
 # %%
 def eps_errors(decoder, timesteps=range(50, 1000, 100)):
@@ -705,8 +707,8 @@ claims.check(f"{right_style:.0%} of the drawings have the style of their caption
              f"{named_things:.0%} (chance 5%).", right_style > 0.8 and named_things > 0.25)
 
 # %% [markdown]
-# **Style at fixed meaning.** The mean $z_i$ of all 3D models minus that of all cartoons is a direction: what the studios
-# differ in, and no thing. Add it to the $z_i$ of a cartoon, step by step, and decode from the same noise.
+# **Style at fixed meaning.** The mean $z_i$ of all 3D models minus that of all cartoons is a direction: what the
+# studios differ in, and no thing. Add it to the $z_i$ of a cartoon, step by step, and decode from the same noise.
 
 # %% tags=["nbval-ignore-output"]
 from minunclip.course.widgets.pictures import StyleExplorer, Styles, style_grid
@@ -918,7 +920,7 @@ plots.bars({name: size / 1e9 for name, size in sizes.items()}, "GB, for COCO's t
 #
 # </details>
 #
-# <details><summary>Sixteen pictures are learned by heart at once, but the samples all look alike. Where do you look?</summary>
+# <details><summary>The loss on sixteen pictures falls, but the samples all look alike. Where do you look?</summary>
 #
 # At the condition. If all samples are the same mean picture, $z_i$ does not reach the network, or belongs to another
 # picture.
@@ -947,11 +949,11 @@ plots.bars({name: size / 1e9 for name, size in sizes.items()}, "GB, for COCO's t
 #
 # ## Where to read on
 #
-# - The code: [pictures/](../minunclip/pictures) reads sets, [training/gallery.py](../minunclip/training/gallery.py) keeps
-#   embeddings, [training/parallel.py](../minunclip/training/parallel.py) is all there is to several GPUs, and
+# - The code: [pictures/](../minunclip/pictures) reads sets,
+#   [training/gallery.py](../minunclip/training/gallery.py) keeps embeddings, [training/parallel.py](../minunclip/training/parallel.py) is all there is to several GPUs, and
 #   [recipes/pictures.py](../minunclip/training/recipes/pictures.py) has the sizes for each GPU.
 # - `minunclip evaluate --data emoji` measures what this notebook samples: all held-out pictures, with intervals.
-# - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125), Appendix C: what the large models were trained with.
+# - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125), Appendix C: what the large models learned with.
 # - Sennrich et al., [Neural machine translation of rare words with subword units](https://arxiv.org/abs/1508.07909)
 #   (2016): byte pairs.
 # - Somepalli et al., [Diffusion art or digital forgery?](https://arxiv.org/abs/2212.03860) (2023): copies.
