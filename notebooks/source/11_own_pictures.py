@@ -950,7 +950,8 @@ plots.bars({name: size / 1e9 for name, size in sizes.items()}, "GB, for COCO's t
 # ## Where to read on
 #
 # - The code: [pictures/](../minunclip/pictures) reads sets,
-#   [training/gallery.py](../minunclip/training/gallery.py) keeps embeddings, [training/parallel.py](../minunclip/training/parallel.py) is all there is to several GPUs, and
+#   [training/gallery.py](../minunclip/training/gallery.py) keeps embeddings,
+#   [training/parallel.py](../minunclip/training/parallel.py) is all there is to several GPUs, and
 #   [recipes/pictures.py](../minunclip/training/recipes/pictures.py) has the sizes for each GPU.
 # - `minunclip evaluate --data emoji` measures what this notebook samples: all held-out pictures, with intervals.
 # - The paper, [arXiv:2204.06125](https://arxiv.org/abs/2204.06125), Appendix C: what the large models learned with.
