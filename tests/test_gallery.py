@@ -175,8 +175,15 @@ def test_the_judge_has_no_pictures_to_learn_from(source, tmp_path):
         command.run(command.Request("judge", "cpu", data=str(source)), tmp_path / "judge.safetensors")
     with pytest.raises(ValueError, match="no profile 't4' for scenes: choose cpu or gpu"):
         command.run(command.Request("judge", "t4"), tmp_path / "judge.safetensors")
-    with pytest.raises(ValueError, match="there is no CLIP nowhere.pt: give scenes, a weight file, or a name"):
+    with pytest.raises(ValueError, match="there is no CLIP nowhere.pt: give scenes, emoji, a weight file, or a name"):
         command.run(command.Request("prior", "cpu", clip="nowhere.pt"), tmp_path / "prior.safetensors")
+
+
+def test_the_upsampler_goes_from_the_decoders_size_to_256(source):
+    recipe = recipes.picture_recipe("upsampler-1", open_pictures(source), None, "cpu")
+    assert (recipe.config.low_size, recipe.config.size, recipe.side) == (64, 256, 256)
+    crops = recipe.crops(torch.randint(256, (2, 3, 256, 256)).byte(), torch.Generator().manual_seed(0))
+    assert crops.high.shape == (2, 3, 64, 64) and crops.low.shape == (2, 3, 16, 16)
 
 
 @pytest.mark.parametrize("profile", recipes.PROFILES)

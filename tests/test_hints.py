@@ -17,7 +17,7 @@ from minunclip.course.checks.modules import ModuleCheck
 from minunclip.course.checks.relations import relation
 
 NAMES = [name for name, value in vars(checks).items() if isinstance(value, Check)]
-RIGHT = {name: answers for file in ("first", "second", "modules")
+RIGHT = {name: answers for file in ("first", "second", "pictures", "modules")
          for name, answers in importlib.import_module(f"right_answers.{file}").RIGHT.items()}  # fmt: skip
 each_exercise = pytest.mark.parametrize("check", [CHECKS[name] for name in NAMES], ids=NAMES)
 ignore = pytest.mark.filterwarnings("ignore:std\\(\\)")

@@ -129,6 +129,6 @@ def test_a_run_made_shorter_warms_up_sooner():
 
 
 def test_the_prior_needs_a_clip_that_is_there(tmp_path):
-    with pytest.raises(ValueError, match="there is no CLIP .*nowhere.safetensors: give scenes, a weight file"):
+    with pytest.raises(ValueError, match="there is no CLIP .*nowhere.safetensors: give scenes, emoji, a weight file"):
         run("prior", "cpu", tmp_path / "prior.safetensors", clip=str(tmp_path / "nowhere.safetensors"))
     assert list(tmp_path.iterdir()) == []

@@ -25,8 +25,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def draw_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("captions", nargs="+", metavar="caption", help="in quotes; several give several pictures")
-    models = ("scenes (the default), karlo (fetches 13.7 GB once and keeps 6.8, see `fetch`), kandinsky (15.9 and 9.8 "
-              "GB), a folder of your own weights, or one that is laid out like one of these")
+    models = ("scenes (the default), emoji, karlo (fetches 13.7 GB once and keeps 6.8, see `fetch`), kandinsky (15.9 and "
+              "9.8 GB), a folder of your own weights, or one that is laid out like one of these")
     parser.add_argument("--model", default="scenes", help=models)
     parser.add_argument("--prior", type=path, help="a weight file of `train prior`, in the place of the model's own")
     parser.add_argument("--out", type=path, default=Path("picture.png"), help="(default: picture.png)")
@@ -82,8 +82,8 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=("cpu", "t4", "gpu"), help="default: what this machine has; t4 is a GPU "
                                                                         "with 16 GB, for pictures")  # fmt: skip
     parser.add_argument("--out", type=path, help="weight file, or folder for all (default: in data/runs)")
-    parser.add_argument("--clip", default="scenes", help="for prior and decoder: scenes, a CLIP weight file, or a name "
-                                                         "of open_clip's, such as ViT-L-14/openai")  # fmt: skip
+    parser.add_argument("--clip", default="scenes", help="for prior and decoder: scenes, emoji, a CLIP weight file, or "
+                                                         "a name of open_clip's, such as ViT-L-14/openai")  # fmt: skip
     parser.add_argument("--steps", type=int, help="stop there instead; the learning rate falls to 0 by then")
     parser.add_argument("--batch", type=int, metavar="N", help="examples a step (default: the recipe's)")
     parser.add_argument("--streams", type=int, default=1, metavar="S",
@@ -103,7 +103,7 @@ def pictures_arguments(parser: argparse.ArgumentParser) -> None:
 
 def embed_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="emoji, a folder, COCO's folder, or tars")
-    parser.add_argument("--clip", default="scenes", help="scenes, a CLIP weight file, or a name of open_clip's")
+    parser.add_argument("--clip", default="scenes", help="scenes, emoji, a CLIP weight file, or a name of open_clip's")
     parser.add_argument("--out", type=path, help="the folder of the arrays (default: in data/embeddings)")
     parser.add_argument("--side", type=int, default=64, help="of the pictures that are kept (default: 64)")
     parser.add_argument("--workers", type=int, default=1, help="processes that read pictures")

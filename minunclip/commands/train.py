@@ -94,7 +94,7 @@ def profile_for(device: torch.device, data: str) -> str:
 
 
 def clip_named(name: str, device: torch.device) -> CLIP:
-    """A CLIP: "scenes", a weight file of ours, or open_clip's names of a model and its training.
+    """A CLIP: "scenes", "emoji", a weight file of ours, or open_clip's names of a model and its training.
 
     Raises ValueError for another name.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1]
 # Where weights, results and whatever is made go, if nobody says otherwise: in a clone, or else where the user works.
 DATA = PACKAGE.parent / "data" if (PACKAGE.parent / "pyproject.toml").is_file() else Path("data")
-SHIPPED = ("scenes",)
+SHIPPED = ("scenes", "emoji")
 STAGES = ("clip", "prior", "ar-prior", "decoder", "upsampler-1", "upsampler-2", "judge")  # each with a weight file
 
 
@@ -26,7 +26,7 @@ def read_weights(path: Path) -> tuple[dict[str, str], dict]:
     from safetensors import SafetensorError, safe_open  # here: they bring PyTorch, and most of this file needs none
 
     if not path.is_file():
-        raise FileNotFoundError(f"there is no weight file {path}: a shipped one is 'scenes', others are paths")
+        raise FileNotFoundError(f"there is no weight file {path}: 'scenes' and 'emoji' are shipped, others are paths")
     try:
         with safe_open(path, "pt") as file:
             return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -57,7 +57,7 @@ class Stage(nn.Module):
     def from_pretrained(cls, name_or_path: str | Path, device: str | torch.device = "cpu"):
         """The stage with trained weights, float32, in evaluation mode.
 
-        name_or_path: "scenes" for the shipped weights, or a safetensors file that `save` wrote.
+        name_or_path: "scenes" or "emoji" for shipped weights, or a safetensors file that `save` wrote.
         Raises FileNotFoundError, or ValueError for a damaged file or one of another stage.
         """
         path = Path(name_or_path).expanduser()

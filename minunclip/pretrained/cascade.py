@@ -37,8 +37,8 @@ def load(
 ) -> UnCLIP:  # fmt: skip
     """The cascade of a name or of a folder, in evaluation mode.
 
-    name: "scenes" came with this library; "karlo" or "kakaobrain/karlo-v1-alpha" is downloaded at the first call
-        (13.7 GB), and kept in half precision (6.8 GB), see `fetching`; so is "kandinsky" (15.9 GB, and 9.8), which
+    name: "scenes" and "emoji" came with this library; "karlo" or "kakaobrain/karlo-v1-alpha" is downloaded at the first
+        call (13.7 GB), and kept in half precision (6.8 GB), see `fetching`; so is "kandinsky" (15.9 GB, and 9.8), which
         takes the extra "upscale". A folder has our own files, one for each stage, or a release in Karlo's layout or its
         makers', or both folders of Kandinsky; its path may begin with ~.
     memory: of a release: "resident", "offload", "disk" (see `offload`), or "auto", the fastest of them that fits. Our

@@ -10,6 +10,7 @@ from .decoder import context_mask, film, fold_whitening, group_norm, joint_atten
 from .diffusion import best_x0, ddim_step, eta_step, guide, guided_halves, posterior_mean, q_sample, x0_from_eps
 from .karlo import fastest_mode, prior_positions, relative_rms, unpack_qkv
 from .modules import MyAttention, MyResBlock, MyUNet, MyUpsampler, write_sentence
+from .pictures import found_across, held_out, merge_pair, paired_batch
 from .play import colours_swapped, ddim_back, keep_components, slerp_rows, text_direction
 from .prior import centre_and_spread, keep_best, prior_loss, prior_mask, prior_sequence
 from .scenes import coverage, each_its_own, effective_number, fits, question_loss
@@ -29,6 +30,7 @@ __all__ = [
     "components_needed", "next_token_loss", "one_more", "pick_bucket", "to_buckets",
     "bootstrap_interval", "diversity_at", "frechet_diagonal", "scaled_like",
     "colours_swapped", "ddim_back", "keep_components", "slerp_rows", "text_direction",
+    "found_across", "held_out", "merge_pair", "paired_batch",
     "MyAttention", "MyResBlock", "MyUNet", "MyUpsampler", "write_sentence",
     "borrowed", "in_use", "mine", "restore",
 ]  # fmt: skip

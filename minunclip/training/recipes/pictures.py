@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -36,6 +37,7 @@ from .upsampler import Crops, UpsamplerRecipe, degrade_some
 SIDES = (64, 256)                           # of the decoder's pictures, and of what the upsampler makes of them
 EMBEDDED = f"pictures-{SIDES[0]}-embedded"  # the gallery that the priors and the decoder share
 PROFILES = ("cpu", "t4", "gpu")             # two cores, a GPU of 16 GB, one of 24 GB or more
+RARE = 1500                                 # what is in fewer than one of so many captions is read byte by byte
 
 
 class FromPictures(Recipe):
@@ -43,6 +45,11 @@ class FromPictures(Recipe):
 
     pictures: Pictures
     side = SIDES[0]
+
+    @cached_property
+    def statistics(self) -> int:
+        """No more pictures than there are: each tells its share of means and spreads once."""
+        return min(Recipe.statistics, len(self.pictures))
 
     @property
     def known(self) -> CLIP | CLIPConfig:
@@ -67,16 +74,18 @@ class PictureClipRecipe(FromPictures, ClipRecipe):
         self.pictures, self.dataset = pictures, pictures.shuffled(7)
         self.typical = self.dataset
         captions = [caption for entry in pictures.entries for caption in entry.captions]
-        sizes = {"image_width": 160, "image_layers": 4, "image_heads": 5, "text_width": 128, "text_heads": 4}
+        sizes = {"patch": 16, "stem": (32, 48, 64, 128), "image_width": 128, "image_heads": 4, "image_layers": 4,
+                 "text_width": 128, "text_layers": 2}  # fmt: skip
         if profile != "cpu":
-            sizes = {"image_width": 384, "image_layers": 8, "image_heads": 6, "text_width": 256, "text_heads": 4}
+            sizes = {"patch": 8, "stem": (32, 64, 128), "image_width": 384, "image_heads": 6, "image_layers": 8,
+                     "text_width": 256, "text_layers": 3}  # fmt: skip
         self.config = CLIPConfig(
-            embed_width=128, image_size=self.side, patch=8, stem=(32, 64, 128), text_layers=3, context=40,
-            pieces=pieces_of(captions), activation="gelu", noise=0.02, **sizes,
+            embed_width=128, image_size=self.side, text_heads=4, context=40, activation="gelu", noise=0.02,
+            pieces=pieces_of(captions, least=max(2, len(captions) // RARE)), **sizes,
         )  # fmt: skip
         self.tokenizer = tokenizer_of(self.config)
         shared = {"lr": 1.5e-3, "muon": 0.02, "weight_decay": 0.02, "betas": (0.9, 0.98), "warmup": 100, "ema": 0.99}
-        self.profiles = {"cpu": TrainConfig(1500, batch=128, **shared), "t4": TrainConfig(20_000, batch=512, **shared),
+        self.profiles = {"cpu": TrainConfig(3000, batch=128, **shared), "t4": TrainConfig(20_000, batch=512, **shared),
                          "gpu": TrainConfig(20_000, batch=1024, **shared)}  # fmt: skip
 
     @property
@@ -102,7 +111,9 @@ def moved(images: Tensor, rng: torch.Generator, most: float = 0.15) -> Tensor:
 
 
 class PicturePriorRecipe(FromPictures, PriorRecipe):
-    """On two cores the network of the scenes; else one of 27 million numbers."""
+    """On two cores a little less than the network of the scenes; else one of 27 million numbers."""
+
+    layers = 3
 
     def __init__(self, pictures: Pictures, clip: CLIP, profile: str):
         super().__init__(clip)
@@ -155,7 +166,7 @@ class PictureUpsamplerRecipe(FromPictures, UpsamplerRecipe):
     def __init__(self, pictures: Pictures, config: CLIPConfig, profile: str):
         super().__init__(1)
         self.pictures, self.dataset, self.written = pictures, pictures.shuffled(7), config
-        self.low = SIDES[0]
+        self.low, self.side = SIDES         # not those of the scenes
         wide = replace(self.config.unet, channels=64 if profile == "cpu" else 192)
         self.config = replace(self.config, size=self.side, low_size=self.low, unet=wide)
         shared = {"lr": 1.2e-3 if profile == "cpu" else 3e-4, "muon": 0.02, "warmup": 100, "ema": 0.995}

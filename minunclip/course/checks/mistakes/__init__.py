@@ -4,9 +4,23 @@ A wrong answer gets the hint of the mistake that gives the very same answer on e
 To add one, write the hint and the mistaken function here; tests/wrong_answers says which answer gets which hint.
 """
 
-from . import ar_prior, cascade, clip, decoder, diffusion, karlo, modules, play, prior, scenes, upsampler, variance
+from . import (
+    ar_prior,
+    cascade,
+    clip,
+    decoder,
+    diffusion,
+    karlo,
+    modules,
+    pictures,
+    play,
+    prior,
+    scenes,
+    upsampler,
+    variance,
+)
 
-FILES = (scenes, clip, diffusion, prior, ar_prior, decoder, upsampler, cascade, play, karlo, modules, variance)
+FILES = (scenes, clip, diffusion, prior, ar_prior, decoder, upsampler, cascade, play, pictures, karlo, modules, variance)
 MISTAKES = {name: mistakes for file in FILES for name, mistakes in file.MISTAKES.items()}
 
 __all__ = ["MISTAKES"]
