@@ -44,8 +44,8 @@ AS_MODULE = ("const module = {exports: {}}, exports = module.exports, require = 
              "\nexport const XzReadableStream = module.exports.XzReadableStream;\n")  # fmt: skip
 # A file of weights is numbers of two bytes, of which every first one is alike, and every second.
 PACKING = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 1, "pb": 1}]
-LICENCE = """onnxruntime-web, Copyright (c) Microsoft Corporation; xz-decompress, Copyright (c) Steve Sanderson, Tim Perry;
-walloc in it, Copyright (c) 2020 Igalia, S.L.; all under the MIT License:
+LICENCE = """onnxruntime-web, Copyright (c) Microsoft Corporation; xz-decompress, Copyright (c) Steve Sanderson and Tim
+Perry; walloc in it, Copyright (c) 2020 Igalia, S.L.; all under the MIT License:
 
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
 documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
@@ -162,7 +162,7 @@ def coloured(code: str) -> str:
 
 
 def fetch_runtime(folder: Path) -> None:
-    """What runs and unpacks the networks, from npm at the first build. Raises ValueError for files that are not known."""
+    """What unpacks and runs networks, from npm at the first build. Raises ValueError for files that have changed."""
     folder.mkdir(parents=True)
     for path, sum_ in RUNTIME.items():
         package, inside = path.split("/", 1)

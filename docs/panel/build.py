@@ -2,9 +2,9 @@
 
     uv run --group docs python docs/panel/build.py notebooks/00_tour.ipynb
 
-nbconvert makes the page. In the place of the explorer stands a panel of docs/page's own JavaScript, and the file holds all
-that it takes: the networks, the runtime of onnxruntime-web, and what formulas and the other widgets need. Nothing is run,
-and nothing is loaded from the web. npm fetches the JavaScript at the first build.
+nbconvert makes the page. In the place of the explorer stands a panel of docs/page's own JavaScript, and the file holds
+all that it takes: the networks, the runtime of onnxruntime-web, and what formulas and the other widgets need. Nothing
+is run, and nothing is loaded from the web. npm fetches the JavaScript at the first build.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ def page_builder():
 def with_panels(notebook: nbformat.NotebookNode) -> int:
     """Put a panel in the place of every guidance explorer's output; how many there are."""
     models = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if VIEW in output.get("data", {})]
-    found = [(output, controls(models, output.data[VIEW]["model_id"])) for output in outputs]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    found = [(output, controls(models, output.data[VIEW]["model_id"]))
+             for output in outputs if VIEW in output.get("data", {})]  # fmt: skip
     explorers = [(output, named) for output, named in found if named.keys() == CONTROLS]
     for number, (output, named) in enumerate(explorers, start=1):
         still = "".join(output.data.get("text/html", ""))
@@ -74,10 +75,11 @@ def controls(models: dict, model: str) -> dict[str, dict]:
 def panel(named: dict[str, dict], still: str, name: str) -> str:
     """The panel, set as the explorer was when it was saved. still: the picture that it showed, as HTML"""
     slider = named["guidance"]
-    values = {"caption": named["caption"]["value"], "seed": named["seed"]["value"], "guidance": slider["value"],
-              "least": slider["min"], "most": slider["max"], "step": slider["step"], "size": SIZE, "id": name}  # fmt: skip
-    shown = {key: f"{value:g}" if isinstance(value, float) else html.escape(str(value)) for key, value in values.items()}
-    return Template((HERE / "panel.html").read_text(encoding="utf-8")).substitute(shown, still=still)
+    ranged = {"guidance": "value", "least": "min", "most": "max", "step": "step"}
+    texts = {"caption": named["caption"]["value"], "seed": named["seed"]["value"], "size": SIZE, "id": name}
+    values = {key: html.escape(str(value)) for key, value in texts.items()}
+    values |= {key: f"{slider[state]:g}" for key, state in ranged.items()}
+    return Template((HERE / "panel.html").read_text(encoding="utf-8")).substitute(values, still=still)
 
 
 # -- the networks --------------------------------------------------------------------------------------------
@@ -108,10 +110,10 @@ MINIFIED = re.compile(r"export\{(?P<names>[^}]+)\};\s*$")
 
 
 def bundled(entry: Path, given: dict[str, str]) -> str:
-    """A module and all that it imports as one script: a worker that begins as a Blob cannot import from its neighbours.
+    """A module and all that it imports as one classic script: on the disk browsers start no modules as workers.
 
-    Each module becomes a function that is called at once and returns what the module exports. given: modules by file name
-    that lie elsewhere, with their text
+    Each module becomes a function that is called at once and returns what the module exports. given: modules that lie
+    elsewhere, by file name, with their text
     """
     done: dict[str, str] = {}
 
@@ -125,7 +127,7 @@ def bundled(entry: Path, given: dict[str, str]) -> str:
             if found := MINIFIED.search(source):
                 source = source[: found.start()]
                 exports += [": ".join(reversed(part.split(" as "))) for part in found["names"].split(",")]
-            body = EXPORT.sub("", source)
+            body = EXPORT.sub("", source).replace("import.meta.url", "self.location.href")
             done[name] = f"const {name} = (() => {{\n{body}\nreturn {{{', '.join(exports)}}};\n}})();\n"
         return name
 
@@ -152,8 +154,8 @@ def build(notebook: nbformat.NotebookNode, name: str, onnx: Path) -> str:
     Raises ValueError for a notebook without a guidance explorer, or a model that does not read words.
     """
     if not with_panels(notebook):
-        raise ValueError(f"{name} shows no guidance explorer: run a cell with GuidanceExplorer(cascade) in it, and save it "
-                         "with the state of its widgets")  # fmt: skip
+        raise ValueError(f"{name} shows no guidance explorer: run a cell with GuidanceExplorer(cascade) in it, and "
+                         "save it with the state of its widgets")  # fmt: skip
     manifest = needed(json.loads((onnx / "manifest.json").read_text(encoding="utf-8")))
     if not manifest["vocabulary"]:
         raise ValueError(f"{onnx} holds a model that reads byte pairs, and the panel reads words")
@@ -163,11 +165,12 @@ def build(notebook: nbformat.NotebookNode, name: str, onnx: Path) -> str:
     with tempfile.TemporaryDirectory() as made:
         runtime = Path(made) / "runtime"
         page.fetch_runtime(runtime)
-        wasm, given = (runtime / WASM).read_bytes(), {path.name: path.read_text("utf-8") for path in runtime.glob("*.mjs")}
-    parts |= {"worker": bundled(HERE / "worker.js", given), "panel": bundled(HERE / "panel.js", {}),
-              "manifest": json.dumps(manifest), "licence": page.LICENCE}  # fmt: skip
+        given = {path.name: path.read_text(encoding="utf-8") for path in runtime.glob("*.mjs")}
+        files = contents(manifest, onnx, (runtime / WASM).read_bytes())
+    parts |= {name: bundled(HERE / f"{name}.js", given) for name in ("worker", "panel")}
+    parts |= {"manifest": json.dumps(manifest), "licence": page.LICENCE}
     live = {key: inside(part) for key, part in parts.items()}
-    live |= {"files": contents(manifest, onnx, wasm), "css": (HERE / "panel.css").read_text(encoding="utf-8")}
+    live |= {"files": files, "css": (HERE / "panel.css").read_text(encoding="utf-8")}
     exporter = HTMLExporter(raw_template=(HERE / "page.html.j2").read_text(encoding="utf-8"))
     return exporter.from_notebook_node(notebook, {"metadata": {"name": name}, "live": live})[0]
 

@@ -29,7 +29,7 @@ class Panel {
             event.preventDefault();
             this.draw();
         });
-        this.worker = new Worker(script, {type: "module"});
+        this.worker = new Worker(script);
         this.worker.addEventListener("message", ({data}) => this.hear(data));
         this.worker.addEventListener("error", () => {
             this.refuse("this browser cannot start the panel's worker: a newer one can");

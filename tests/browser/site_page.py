@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
-WAIT = 240_000  # milliseconds: a machine may do other things, too
+WAIT = 600_000  # milliseconds: a machine may do other things, too
 PIXELS = """canvas => {
     const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     let text = "";

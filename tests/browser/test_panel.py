@@ -2,7 +2,7 @@
 
     uv run --group docs pytest -m browser tests/browser/test_panel.py
 
-MINUNCLIP_PAGE_ONNX is an export of scenes that is there already.
+MINUNCLIP_PAGE_ONNX is an export of scenes that is there already, MINUNCLIP_PANEL the page that docs/panel/build.py made.
 """
 
 import importlib.util
@@ -30,6 +30,8 @@ def cascade():
 @pytest.fixture(scope="module")
 def exported(browser, tmp_path_factory):
     """The tour as one file, alone in its folder."""
+    if given := os.environ.get("MINUNCLIP_PANEL"):
+        return Path(given)
     pytest.importorskip("onnxscript", reason="the page's packages are not installed: uv run --group page")
     from minunclip.commands.export import export
 
