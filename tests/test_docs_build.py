@@ -1,8 +1,8 @@
 """How the page and the book are put together, without a browser: the library's lines, packed files, links."""
 
-import gzip
 import importlib.util
 import json
+import lzma
 import re
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def test_files_are_packed_under_a_name_of_their_own(page, tmp_path):
     (tmp_path / "a.bin").write_bytes(b"weights" * 100)
     entry = page.packed(tmp_path / "a.bin", tmp_path)
     content = (tmp_path / entry["packed"]).read_bytes()
-    assert gzip.decompress(content) == b"weights" * 100 and entry["bytes"] == len(content)
+    assert lzma.decompress(content) == b"weights" * 100 and entry["bytes"] == len(content)
     assert entry["sha256"][:10] in entry["packed"] and page.packed(tmp_path / "a.bin", tmp_path) == entry
 
 

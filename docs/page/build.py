@@ -15,6 +15,7 @@ import gzip
 import hashlib
 import html
 import json
+import lzma
 import os
 import re
 import shutil
@@ -31,11 +32,20 @@ from pygments.token import Token
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "minunclip" / "page"
-RUNTIME = {  # of onnxruntime-web: the files that the page loads, with their SHA-256
-    "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
-    "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+RUNTIME = {  # of npm's packages: the files that the page loads, with their SHA-256
+    "onnxruntime-web/dist/ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
+    "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm":
+        "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
+    "xz-decompress/dist/package/xz-decompress.min.js":
+        "d83649874b6198df07340a88377613ccd2267aebb9f18b3be26c6904a81bac52",
 }
-LICENCE = """onnxruntime-web, Copyright (c) Microsoft Corporation, under the MIT License:
+# xz-decompress is no module: here is what it looks for, and what it leaves.
+AS_MODULE = ("const module = {exports: {}}, exports = module.exports, require = () => globalThis;\n",
+             "\nexport const XzReadableStream = module.exports.XzReadableStream;\n")  # fmt: skip
+# A file of weights is numbers of two bytes, of which every first one is alike, and every second.
+PACKING = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 1, "pb": 1}]
+LICENCE = """onnxruntime-web, Copyright (c) Microsoft Corporation; xz-decompress, Copyright (c) Steve Sanderson and Tim
+Perry; walloc in it, Copyright (c) 2020 Igalia, S.L.; all under the MIT License:
 
 Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
 documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
@@ -78,17 +88,22 @@ def build(out: Path, onnx: Path) -> dict[str, int]:
 
 def weight(path: Path) -> int:
     """Bytes of a file on its way: servers pack texts, too."""
-    return path.stat().st_size if path.suffix == ".gz" else len(gzip.compress(path.read_bytes()))
+    return path.stat().st_size if path.suffix == ".xz" else len(gzip.compress(path.read_bytes()))
 
 
 def packed(path: Path, folder: Path) -> dict:
-    """Pack a file by gzip; what the page must know of it. Its name has its sum, so that no cache mixes two builds."""
+    """Pack a file by xz; what the page must know of it. Its name has its sum, so that no cache mixes two builds."""
     content = path.read_bytes()
-    sum_, data = hashlib.sha256(content).hexdigest(), gzip.compress(content, mtime=0)
-    target = folder / "networks" / f"{path.stem}-{sum_[:10]}{path.suffix}.gz"
+    sum_, data = hashlib.sha256(content).hexdigest(), xz(content, weights=path.suffix == ".bin")
+    target = folder / "networks" / f"{path.stem}-{sum_[:10]}{path.suffix}.xz"
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(data)
     return {"packed": str(target.relative_to(folder).as_posix()), "bytes": len(data), "sha256": sum_}
+
+
+def xz(content: bytes, weights: bool = False) -> bytes:
+    """Packed by xz, which takes a sixth less room than gzip."""
+    return lzma.compress(content, check=lzma.CHECK_CRC32, filters=PACKING if weights else None)
 
 
 def copy_sources(folder: Path) -> None:
@@ -147,14 +162,17 @@ def coloured(code: str) -> str:
 
 
 def fetch_runtime(folder: Path) -> None:
-    """The files of onnxruntime-web, from npm at the first build. Raises ValueError for other files than are known."""
+    """What unpacks and runs networks, from npm at the first build. Raises ValueError for files that have changed."""
     folder.mkdir(parents=True)
-    for name, sum_ in RUNTIME.items():
-        content = (from_npm("onnxruntime-web") / "dist" / name).read_bytes()
+    for path, sum_ in RUNTIME.items():
+        package, inside = path.split("/", 1)
+        content, name = (from_npm(package) / inside).read_bytes(), Path(inside).name
         if hashlib.sha256(content).hexdigest() != sum_:
             raise ValueError(f"npm's {name} is not the one that docs/page/build.py knows: set its sum with the version")
         if name.endswith(".mjs"):
             content = without_map(content)
+        elif name.endswith(".js"):
+            content, name = content.join(part.encode() for part in AS_MODULE), f"{Path(name).stem}.mjs"
         (folder / name).write_bytes(content)
     (folder / "LICENSE.txt").write_text(LICENCE, encoding="utf-8")
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
-WAIT = 240_000  # milliseconds: a machine may do other things, too
+WAIT = 600_000  # milliseconds: a machine may do other things, too
 PIXELS = """canvas => {
     const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     let text = "";
@@ -69,20 +69,25 @@ class Page:
         self.settle()
 
     def picture(self, canvas: str) -> Tensor:
-        """The pixels of a canvas, (3, H, W) uint8."""
-        width, height, text = self.tab.locator(f"#{canvas}").evaluate(PIXELS)
-        pixels = torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
-        return pixels.view(height, width, 4)[..., :3].permute(2, 0, 1)
+        """The pixels of the canvas with an id, (3, H, W) uint8."""
+        return pixels(self.tab.locator(f"#{canvas}"))
 
     def text(self, place: str) -> str:
         return self.tab.locator(f"#{place}").inner_text()
 
-    def axe(self, source: str) -> list[str]:
-        """What axe-core finds wrong, in lines."""
+    def axe(self, source: str, within: str = "html") -> list[str]:
+        """What axe-core finds wrong in a part of the page, in lines."""
         self.tab.evaluate(source)
-        found = self.tab.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        found = self.tab.evaluate("part => axe.run(part, {resultTypes: ['violations']})", within)["violations"]
         return [f"{fault['impact']}: {fault['id']}: {node['html'][:120]} {json.dumps(node['any'][:1])[:300]}"
                 for fault in found for node in fault["nodes"]]  # fmt: skip
+
+
+def pixels(canvas) -> Tensor:
+    """What a canvas shows, (3, H, W) uint8."""
+    width, height, text = canvas.evaluate(PIXELS)
+    found = torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)
+    return found.view(height, width, 4)[..., :3].permute(2, 0, 1)
 
 
 def difference(ours: Tensor, theirs: Tensor) -> int:

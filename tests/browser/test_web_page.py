@@ -204,6 +204,6 @@ def test_what_a_reader_downloads(folder, page, url, note):
     build = builder()
     sizes = {name: build.weight(folder / (name or "index.html")) for name in asked}
     note(f"the page downloads {sum(sizes.values()) / 1e6:.1f} MB in {len(sizes)} files")
-    packed = [name for name in asked if name.endswith(".gz")]
+    packed = [name for name in asked if name.endswith(".xz")]
     assert len(packed) == len(set(packed)) and sum(sizes.values()) <= DOWNLOAD
     assert f"{sum(map(sizes.get, packed)) / 1e6:.1f} MB" in site.text("sizes-text")

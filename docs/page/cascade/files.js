@@ -1,8 +1,10 @@
 /**
  * The files of the page: fetched with progress, unpacked, compared with the sums in the manifest.
  *
- * They are packed by gzip in the folder itself, so that the download is as small from any server.
+ * They are packed by xz in the folder itself, so that the download is as small from any server.
  */
+
+import {XzReadableStream} from "../runtime/xz-decompress.min.mjs";
 
 export class Files {
     /**
@@ -37,8 +39,9 @@ export class Files {
 
     /** The content of a file. @param {string} name @returns {Promise<Uint8Array>} */
     async fetched(name) {
-        const {packed, sha256} = this.entry(name), content = await unpacked(await this.read(packed));
-        if (globalThis.crypto?.subtle && (await sumOf(content)) !== sha256) {      // a plain http page has no sums
+        const {packed, sha256} = this.entry(name), content = await unpacked(await this.read(packed)).catch(() => null);
+        const sums = globalThis.crypto?.subtle;                         // a plain http page has none
+        if (!content || (sums && (await sumOf(content)) !== sha256)) {
             throw new Error(`${name} is not the file that belongs to this page: load the page again`);
         }
         return content;
@@ -68,12 +71,9 @@ export class Files {
     }
 }
 
-/** Some servers unpack what is called .gz themselves; then it is left as it is. @param {Blob} blob */
-async function unpacked(blob) {
-    const [first, second] = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
-    const packed = first === 0x1f && second === 0x8b;
-    const stream = packed ? blob.stream().pipeThrough(new DecompressionStream("gzip")) : blob.stream();
-    return new Uint8Array(await new Response(stream).arrayBuffer());
+/** @param {Blob} blob packed by xz @returns {Promise<Uint8Array>} */
+export async function unpacked(blob) {
+    return new Uint8Array(await new Response(new XzReadableStream(blob.stream())).arrayBuffer());
 }
 
 /** SHA-256, in hexadecimal digits. @param {Uint8Array} content */
