@@ -25,8 +25,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def draw_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("captions", nargs="+", metavar="caption", help="in quotes; several give several pictures")
-    models = ("scenes (the default), emoji, karlo (fetches 13.7 GB once and keeps 6.8, see `fetch`), kandinsky (15.9 and "
-              "9.8 GB), a folder of your own weights, or one that is laid out like one of these")
+    models = ("scenes (the default), emoji, karlo (fetches 13.7 GB once and keeps 6.8, see `fetch`), kandinsky (15.9 "
+              "and 9.8 GB), a folder of your own weights, or one that is laid out like one of these")
     parser.add_argument("--model", default="scenes", help=models)
     parser.add_argument("--prior", type=path, help="a weight file of `train prior`, in the place of the model's own")
     parser.add_argument("--out", type=path, default=Path("picture.png"), help="(default: picture.png)")

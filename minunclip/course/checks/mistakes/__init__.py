@@ -20,7 +20,8 @@ from . import (
     variance,
 )
 
-FILES = (scenes, clip, diffusion, prior, ar_prior, decoder, upsampler, cascade, play, pictures, karlo, modules, variance)
+FILES = (scenes, clip, diffusion, prior, ar_prior, decoder, upsampler, cascade, play, pictures, karlo, modules,
+         variance)  # fmt: skip
 MISTAKES = {name: mistakes for file in FILES for name, mistakes in file.MISTAKES.items()}
 
 __all__ = ["MISTAKES"]
