@@ -30,18 +30,19 @@ four = {
     "a blue circle above a red square": scene("circle blue big", "square red big"),
     "a red square above a blue circle": scene("square red big", "circle blue big"),
 }
-four_images = torch.stack([to_tensor(render(one, 32)) for one in four.values()])
-finished = CLIP.from_pretrained("scenes")
-four_cosines = finished.similarity(
-    finished.encode_image(four_images), finished.encode_text(list(four)).embed).T
-plots.heatmap(four_cosines, list(four), four_images, "cosine of caption and picture")
+plots.show([to_tensor(render(one, 128)) for one in four.values()], list(four), side=192)
 
 # %%
+finished = CLIP.from_pretrained("scenes")
+four_images = torch.stack([to_tensor(render(one, 32)) for one in four.values()])
+four_cosines = finished.similarity(
+    finished.encode_image(four_images), finished.encode_text(list(four)).embed).T
 others = four_cosines[~torch.eye(4, dtype=torch.bool)].mean()
 claims.check(
     f"Each caption is most similar to its own picture: {four_cosines.diag().mean():.2f} in the "
     f"mean, and {others:.2f} for the other pictures.",
     bool((four_cosines.argmax(dim=1) == torch.arange(4)).all()))
+plots.heatmap(four_cosines, list(four), four_images, "cosine of caption and picture")
 
 # %% [markdown]
 # **What you will see**
@@ -330,8 +331,6 @@ claims.check(f"{sure} of the 12 heads give more than 90% of their attention to a
              sure >= 8)
 
 # %% [markdown]
-# (In later blocks a token no longer stands for its word alone, so be careful with stories.)
-#
 # **Find the bug.** In a batch, short captions are filled up with padding at the end. A colleague embeds captions like this.
 # Nothing crashes, and pictures are found nearly as well as before. But each $z_t$ depends on its company:
 
@@ -394,7 +393,7 @@ claims.check(f"Mended, the cosine is {mended:.4f}: padding does no harm, since n
 # %%
 image = four_images[0]
 patches = rearrange(image, "c (h y) (w x) -> (h w) c y x", y=8, x=8)
-plots.show(patches, [str(n) for n in range(1, 17)], columns=8, side=96,
+plots.show(patches, [str(n) for n in range(1, 17)], columns=4, side=80,
            alt="the first picture, a red circle above a blue square, in 16 numbered patches")
 
 # %% [markdown]
@@ -536,7 +535,7 @@ scale = finished.log_scale.exp().item()
 claims.check(
     f"At scale 100 being right costs {cost[100][0]:.3f}, and one mistake {cost[100][1]:.1f}. The "
     f"finished CLIP chose {scale:.0f}.",
-    cost[100][0] < 0.01 and cost[100][1] > 5 and 15 < scale < 100)
+    cost[100][0] < 0.01 and cost[100][1] > 2 and 15 < scale < 100)
 
 # %% [markdown]
 # So the scale is learned too, as its logarithm, which keeps it positive. It starts at 1 / 0.07 and may go up to 100. (One
@@ -578,11 +577,11 @@ plots.show(pictures(examples, np.random.default_rng(1)), [titles[n] for n in exa
 # %%
 from dataclasses import replace
 
-from minunclip.training import Trainer
+from minunclip.training import TrainConfig, Trainer
 from minunclip.training.recipes import ClipRecipe
 
 recipe = ClipRecipe()
-config = replace(recipe.profiles["cpu"], steps=150, batch=len(seen), warmup=20)
+config = replace(recipe.profiles["cpu"], steps=100, batch=len(seen), warmup=20)
 torch.manual_seed(0)
 yours, rng = recipe.build(), np.random.default_rng(0)
 gallery = torch.arange(64).repeat(4)                                      # 4 pictures a caption
@@ -609,7 +608,7 @@ records = []
 with torch.enable_grad():
     for record in Trainer(yours, config).run(lambda m, batch, g: m.loss(*batch, g), loader):
         records.append(record)
-        if record.step in (10, 25, 50, 100, 150):
+        if record.step in (10, 25, 50, 75, 100):
             with torch.no_grad():
                 look(record.step)
 print(f"loss: guessing {np.log(len(seen)):.2f}, step 1 {records[0].loss:.2f}, "
@@ -632,8 +631,8 @@ new_named = yours.similarity(new_z, yours.encode_text(titles).embed).argmax(dim=
 held_out = (new_named == new).float().mean().item()
 claims.check(
     f"Before the training {known[0]['both']:.0%} of the pictures get the right one of 64 "
-    f"captions, afterwards {known[150]['both']:.0%}.",
-    known[0]["both"] < 0.1 and known[150]["both"] > 0.6)
+    f"captions, afterwards {known[100]['both']:.0%}.",
+    known[0]["both"] < 0.1 and known[100]["both"] > 0.6)
 claims.check(
     f"Colours come first. At step 25 {known[25]['colour']:.0%} of the colours are right, and "
     f"{known[25]['kind']:.0%} of the kinds.", known[25]["colour"] > known[25]["kind"] + 0.3)
@@ -703,7 +702,7 @@ first = (album_t @ album_z.T).argmax(dim=1).tolist()
 true = sum(item.statement.holds_in(album[n].scene) for n, item in zip(first, album, strict=True))
 claims.check(
     f"For {true / 400:.0%} of the album's 400 captions, all that is said holds in the picture that "
-    "comes first. Below are the six for a wish that no caption has.", true / 400 > 0.9)
+    "comes first. Below, the six that fit a wish of ours best.", true / 400 > 0.9)
 plots.show(album_images[best], [f"{fit[n]:.2f}" for n in best], columns=6, title=wish)
 
 # %% [markdown]
@@ -820,12 +819,11 @@ class SmallCLIP(torch.nn.Module):
 # Its batches hold 64 pairs. With twins, the second half repeats the first half with something exchanged:
 
 # %%
-from minunclip.scenes import Statement, draw_thing, phrase
+from minunclip.scenes import draw_thing
 
 def said(column, rng):
-    high, low = (Thing(thing.kind, thing.colour, None) for thing in column)
-    (a, relation, b) = (high, "above", low) if rng.random() < 0.5 else (low, "below", high)
-    return phrase(Statement((a, b), ((0, relation, 1),)), rng)
+    high, low = (titles[pairs.index((thing.colour, thing.kind))] for thing in column)
+    return f"{high} above {low}" if rng.random() < 0.5 else f"{low} below {high}"
 
 def exchanged(column, fact):
     a, b = column
@@ -853,7 +851,7 @@ def share_apart(model, fact):
 def small_training(twins, share=0.5, seed=0):
     torch.manual_seed(seed)
     model, rng = SmallCLIP(), np.random.default_rng(seed)
-    small = replace(config, batch=64, lr=2e-3, muon=0.0, bf16=False)
+    small = TrainConfig(steps=200, batch=64, lr=2e-3, warmup=20, bf16=False)
 
     def small_batches(first_step):
         return (batch_of(twins, rng, share) for _ in range(small.steps))
@@ -885,8 +883,7 @@ claims.check(f"With both it is {in_both[0]:.0%} and {in_both[1]:.0%}.", min(in_b
 
 # %% [markdown]
 # What is exchanged is what is learned, and no more. An earlier CLIP of ours had twins in places only. To tell those apart
-# it is enough to know where each *kind* stands, and exchanged colours were told apart in 56% of the cases. Yuksekgonul et
-# al. mend a large CLIP in the same spirit, with captions in a wrong order.
+# it is enough to know where each *kind* stands, and exchanged colours were told apart in 56% of the cases.
 #
 # **Design an experiment.** How few twins are enough? `small_training(twins, share, seed)` is ready. Write down what you
 # expect for a share of 0.02, 0.1 and 0.5, what you will measure, and what must stay the same.
@@ -1007,7 +1004,6 @@ checks.in_use()
 # | causal mask | a word sees itself and what came before; the end token has read all and becomes $z_t$ |
 # | ViT | patches as words; a class token collects and becomes $z_i$ |
 # | contrastive loss | find your caption in the batch, and find your picture; the scale is learned |
-# | zero-shot | one prompt for each class; take the most similar one |
 # | twins | something exchanged, in the same batch: what is exchanged is what is learned |
 # | noise on $z_i$ | what is to be used must be said louder than the noise |
 #
@@ -1086,4 +1082,4 @@ checks.in_use()
 #   number of axes.
 # - CLIP: [Radford et al., 2021](https://arxiv.org/abs/2103.00020), sections 2.3 to 2.5 and 3.1.
 # - Attention: [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), sections 3.2 and 3.5.
-# - Order: [Yuksekgonul et al., 2023](https://arxiv.org/abs/2210.01936).
+# - Order: [Yuksekgonul et al., 2023](https://arxiv.org/abs/2210.01936), who mend a large CLIP with captions in a wrong order.
