@@ -2,7 +2,7 @@
 
     uv run --group docs pytest -m browser tests/browser/test_panel.py
 
-MINUNCLIP_PAGE_ONNX is an export of scenes that is there already, MINUNCLIP_PANEL the page that docs/panel/build.py made.
+MINUNCLIP_PAGE_ONNX is an export of scenes that is there already, MINUNCLIP_PANEL a page that docs/panel made.
 """
 
 import importlib.util
