@@ -693,7 +693,7 @@ shape = UNetConfig(channels=32, mults=(1, 2), blocks=1, attention=(1,), head_wid
                    context_width=64, patch=2, groups=8)
 own_config = DecoderConfig(unet=shape, size=32, z_width=128, text_width=128,
                            diffusion=DiffusionConfig(target="x0", weighting="capped"))
-config = TrainConfig(steps=400, batch=16, lr=2e-3, muon=0.02, warmup=20, ema=0.97, bf16=False)
+config = TrainConfig(steps=300, batch=16, lr=2e-3, muon=0.02, warmup=20, ema=0.97, bf16=False)
 
 def batches(first_step):
     rng = torch.Generator().manual_seed(first_step)
@@ -778,9 +778,9 @@ plots.curves({name: (range(50, 1000, 100), line) for name, line in errors.items(
 
 # %%
 before, after = errors["after 100 steps"], errors[f"after {config.steps} steps"]
-claims.check(f"After step 100 the error at t = 750 falls from {before[7]:.3f} to {after[7]:.3f}, "
-             f"at t = 50 from {before[0]:.4f} to {after[0]:.4f}.",
-             before[7] - after[7] > 3 * (before[0] - after[0]))
+claims.check(f"After 100 steps the error is {before[0]:.3f} at t = 50 and {before[9]:.3f} at t = 950, "
+             f"in the end {after[0]:.3f} and {after[9]:.3f}. In much noise the answer must come from "
+             "$z_i$.", before[9] > 1.2 * before[0] and after[9] < 0.7 * before[9])
 
 # %% [markdown]
 # **New things.** No purple star was ever drawn in this training. Is its $z_i$ enough?
@@ -788,9 +788,11 @@ claims.check(f"After step 100 the error at t = 750 falls from {before[7]:.3f} to
 # %%
 new_scenes, new = flat_things(range(1000, 1006), held_out=True)
 new_drawn = drawn_by(trainer.ema, whiten(cascade.clip.encode_image(new)))
+kinds = sum(one.things[0].kind == scene.things[0].kind
+            for one, scene in zip(judge.read(new_drawn), new_scenes, strict=True)) / len(new)
 never_seen = right_things(new_drawn, new_scenes)
-claims.check(f"{never_seen:.0%} of {len(new)} drawings show the right thing, though none like it was "
-             "in the training.", never_seen > 0.25)
+claims.check(f"{kinds:.0%} of {len(new)} drawings show the right kind, {never_seen:.0%} also the right "
+             "colour and size, though none like them was in the training.", never_seen > 0.2)
 in_rows({"given: its z_i": new[::2], "drawn": new_drawn[::2]}, 9, side=84, seed=0)
 
 # %% [markdown]
